@@ -1,0 +1,74 @@
+# Every target sets itself up: Python 3.11 or later, make and pip are all it needs. `make` alone lists them.
+SHELL := /bin/bash
+
+# Where things are, and what one may choose: make demo PEOPLE=20000 PORT=4600
+VENV ?= .venv
+PORT ?= 4566
+PEOPLE ?= 2000
+PY := $(VENV)/bin/python
+READY := $(VENV)/.dsr-ready
+
+# Compiled files stay out of functions/, which is packaged as it stands; tools neither phone home nor ask who we are.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+export SAM_CLI_TELEMETRY := 0
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test lint bench deploy lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+# The environment follows the lock: made at first use, brought up to date when the lock or the project file changes.
+$(READY): requirements/dev.lock requirements/install pyproject.toml
+	@requirements/install $(VENV)
+	@touch $@
+
+demo: $(READY) ## a person of the sample community gets their data, start to end, then it checks itself (PEOPLE=2000 PORT=4566)
+	@$(PY) -m infra.local demo --people $(PEOPLE) --port $(PORT)
+
+up: $(READY) ## start the local cloud with everything deployed and leave it running (PEOPLE=2000 PORT=4566)
+	@$(PY) -m infra.local up --people $(PEOPLE) --port $(PORT)
+
+down: $(READY) ## stop it; what it holds is kept for the next `make up`
+	@$(PY) -m infra.local down
+
+test: lint ## lint, and every test (TESTS=tests/unit for a part, PYTEST="-k name" for options)
+	$(PY) -m pytest $(PYTEST) $(TESTS)
+
+# The region and keys are placeholders: validation asks AWS nothing.
+lint: $(READY) ## style, types and templates
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m infra.build --local
+	$(VENV)/bin/cfn-lint $(wildcard template.yaml infra/craftzone/template.yaml infra/stacks/*.yaml build/plan/roles.template.json)
+	AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none $(VENV)/bin/sam validate --lint
+
+bench: $(READY) ## measure, print a table, write build/bench.json (PORT=4566)
+	@$(PY) -m benchmarks --port $(PORT)
+
+# MAP is the company's data map, SET what its ${...} stand for. The first run asks for the stack's parameters
+# (each explains itself) and keeps the answers in samconfig.toml; later runs use them.
+#   make deploy MAP=datamap.yaml SET="account=123456789012 region=eu-west-1"
+# Roles for the stores go out separately, by the stores' owners: build/plan/roles.template.json.
+MAP ?= infra/craftzone/datamap.yaml
+deploy: $(READY) ## build for AWS and deploy template.yaml (MAP=datamap.yaml SET="account=... region=...")
+	$(PY) -m infra.build --aws --map $(MAP) $(foreach value,$(SET),--set $(value))
+	$(VENV)/bin/sam deploy $(if $(wildcard samconfig.toml),,--guided) --template-file template.yaml \
+		--capabilities CAPABILITY_NAMED_IAM $(if $(wildcard samconfig.toml),--resolve-s3)
+
+# Hashes, and no index address: whoever installs uses the index their pip is configured for. Versions stay as they
+# are where they still fit; UPGRADE=1 takes the newest. What ships to AWS takes its versions from what was tested.
+COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+lock: $(READY) ## write requirements/*.lock anew (UPGRADE=1 for newer versions)
+	$(COMPILE) --group dev --universal --python-version 3.11 --output-file requirements/dev.lock
+	$(COMPILE) --group runtime --constraints requirements/dev.lock --python-version 3.13 \
+		--python-platform aarch64-manylinux2014 --output-file requirements/runtime.lock
+	$(COMPILE) --group sql --constraints requirements/dev.lock --python-version 3.13 \
+		--python-platform aarch64-manylinux2014 --output-file requirements/sql.lock
+
+clean: ## stop the local cloud and delete all that was built, its data included (the environment stays)
+	@if [ -e build/local ] && [ -x $(PY) ]; then $(PY) -m infra.local down; fi
+	rm -rf build .ruff_cache .hypothesis .pytest_cache .mypy_cache
