@@ -60,14 +60,13 @@ deploy: $(READY) ## build for AWS and deploy template.yaml (MAP=datamap.yaml SET
 
 # Hashes, and no index address: whoever installs uses the index their pip is configured for. Versions stay as they
 # are where they still fit; UPGRADE=1 takes the newest. What ships to AWS takes its versions from what was tested.
-COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url \
+COMPILE = $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+SHIPPED = $(COMPILE) --constraints requirements/dev.lock --python-version 3.13 --python-platform aarch64-manylinux_2_28
 lock: $(READY) ## write requirements/*.lock anew (UPGRADE=1 for newer versions)
-	$(COMPILE) --group dev --universal --python-version 3.11 --output-file requirements/dev.lock
-	$(COMPILE) --group runtime --constraints requirements/dev.lock --python-version 3.13 \
-		--python-platform aarch64-manylinux2014 --output-file requirements/runtime.lock
-	$(COMPILE) --group sql --constraints requirements/dev.lock --python-version 3.13 \
-		--python-platform aarch64-manylinux2014 --output-file requirements/sql.lock
+	$(COMPILE) pyproject.toml --group dev --universal --python-version 3.11 --output-file requirements/dev.lock
+	$(SHIPPED) --group pyproject.toml:runtime --output-file requirements/runtime.lock
+	$(SHIPPED) --group pyproject.toml:sql --output-file requirements/sql.lock
 
 clean: ## stop the local cloud and delete all that was built, its data included (the environment stays)
 	@if [ -e build/local ] && [ -x $(PY) ]; then $(PY) -m infra.local down; fi
