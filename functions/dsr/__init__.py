@@ -1,0 +1,1 @@
+"""Data-subject requests: the library that all functions share. Decisions first, AWS at the edge."""

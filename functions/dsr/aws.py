@@ -1,0 +1,62 @@
+"""AWS clients, made once and on demand. The only place that makes them."""
+
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+# Standard mode retries throttling and 5xx with jitter; beyond that the workflow retries the step.
+# The read timeout stays under the shortest time a worker keeps in reserve to save its cursor.
+_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=3, read_timeout=20)
+
+
+@cache
+def client(service: str) -> Any:
+    """The client of a service under the function's own role."""
+    return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Access:
+    """The right to a store: the role that its owner deployed, and the external id it asks for."""
+
+    role: str
+    external_id: str
+    region: str
+
+
+# STS gives at least 15 minutes; a client is renewed well before, so that none dies mid-invocation
+# of a worker (at most 5 minutes).
+_ASSUME_SECONDS = 900
+_RENEW_BEFORE = 420
+_assumed: dict[tuple[Access, str], tuple[float, Any]] = {}
+
+
+def client_as(access: Access, service: str, now: float | None = None) -> Any:
+    """The client of a service under a store's access role; assumed once and renewed before it ends.
+
+    Raises botocore's ClientError (AccessDenied) where the owner does not let us.
+    """
+    now = time.time() if now is None else now
+    known = _assumed.get((access, service))
+    if known and known[0] - _RENEW_BEFORE > now:
+        return known[1]
+    granted = client("sts").assume_role(
+        RoleArn=access.role,
+        RoleSessionName="dsr",
+        ExternalId=access.external_id,
+        DurationSeconds=_ASSUME_SECONDS,
+    )["Credentials"]
+    made = boto3.client(  # type: ignore[call-overload]
+        service,
+        region_name=access.region,
+        aws_access_key_id=granted["AccessKeyId"],
+        aws_secret_access_key=granted["SecretAccessKey"],
+        aws_session_token=granted["SessionToken"],
+        config=_CONFIG,
+    )
+    _assumed[(access, service)] = (now + _ASSUME_SECONDS, made)
+    return made

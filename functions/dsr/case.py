@@ -1,0 +1,216 @@
+"""A case: one request and all its history. States, the allowed moves between them, the next step.
+
+Pure: knows neither AWS nor the time of day. `MOVES` and `STEPS` are the documentation.
+"""
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from dsr.errors import Conflict
+
+
+class Right(StrEnum):
+    """What is asked for."""
+
+    ACCESS = "access"  # GDPR Art. 15, CCPA 1798.110
+    DELETION = "deletion"  # GDPR Art. 17, CCPA 1798.105
+
+
+class State(StrEnum):
+    """Where a case stands."""
+
+    RECEIVED = "received"
+    AWAITING_IDENTITY = "awaiting_identity"
+    RESOLVING = "resolving"
+    AWAITING_APPROVAL = "awaiting_approval"
+    VERIFIED = "verified"
+    GATHERING = "gathering"
+    BUNDLING = "bundling"
+    READY = "ready"
+    DELIVERED = "delivered"
+    AWAITING_CONFIRMATION = "awaiting_confirmation"
+    COOLING_OFF = "cooling_off"
+    ERASING = "erasing"
+    CONFIRMING = "confirming"
+    NEEDS_ATTENTION = "needs_attention"
+    ERASED = "erased"
+    ERASED_IN_PART = "erased_in_part"
+    NOTHING_FOUND = "nothing_found"
+    CLOSED = "closed"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    REFUSED = "refused"
+
+
+S = State
+ENDED = frozenset(
+    {S.ERASED, S.ERASED_IN_PART, S.NOTHING_FOUND, S.CLOSED, S.EXPIRED, S.WITHDRAWN, S.REFUSED}
+)
+
+MOVES: dict[State, frozenset[State]] = {
+    S.RECEIVED: frozenset({S.AWAITING_IDENTITY, S.RESOLVING, S.WITHDRAWN, S.REFUSED}),
+    S.AWAITING_IDENTITY: frozenset({S.RESOLVING, S.EXPIRED, S.WITHDRAWN, S.REFUSED, S.AWAITING_APPROVAL}),
+    S.RESOLVING: frozenset(
+        {S.AWAITING_IDENTITY, S.AWAITING_APPROVAL, S.VERIFIED, S.NEEDS_ATTENTION, S.WITHDRAWN}
+    ),
+    S.AWAITING_APPROVAL: frozenset({S.VERIFIED, S.REFUSED, S.WITHDRAWN}),
+    S.VERIFIED: frozenset({S.GATHERING, S.WITHDRAWN}),
+    S.GATHERING: frozenset(
+        {S.BUNDLING, S.AWAITING_CONFIRMATION, S.COOLING_OFF, S.NOTHING_FOUND, S.NEEDS_ATTENTION, S.WITHDRAWN}
+    ),
+    S.BUNDLING: frozenset({S.READY, S.NEEDS_ATTENTION}),
+    S.READY: frozenset({S.DELIVERED, S.CLOSED}),
+    S.DELIVERED: frozenset({S.CLOSED}),
+    S.AWAITING_CONFIRMATION: frozenset({S.COOLING_OFF, S.EXPIRED, S.WITHDRAWN, S.REFUSED}),
+    S.COOLING_OFF: frozenset({S.ERASING, S.WITHDRAWN, S.REFUSED}),
+    S.ERASING: frozenset({S.CONFIRMING, S.NEEDS_ATTENTION}),
+    S.CONFIRMING: frozenset({S.ERASED, S.ERASED_IN_PART, S.ERASING, S.NEEDS_ATTENTION}),
+    # Back to where it stopped (`resume`), or ended by an agent.
+    S.NEEDS_ATTENTION: frozenset(
+        {S.RESOLVING, S.GATHERING, S.BUNDLING, S.ERASING, S.CONFIRMING, S.REFUSED, S.WITHDRAWN}
+    ),
+    **{ended: frozenset() for ended in ENDED},
+}
+
+# What the workflow does for a case in this state; states without a step need a person or have ended.
+STEPS: dict[State, str] = {
+    S.RECEIVED: "send_code",
+    S.AWAITING_IDENTITY: "await_identity",
+    S.RESOLVING: "resolve",
+    S.VERIFIED: "gather",
+    S.GATHERING: "gather",
+    S.BUNDLING: "bundle",
+    S.READY: "announce",
+    S.AWAITING_CONFIRMATION: "await_confirmation",
+    S.COOLING_OFF: "cool_off",
+    S.ERASING: "erase",
+    S.CONFIRMING: "confirm",
+}
+REST = "rest"
+
+
+def check_move(was: State, to: State) -> None:
+    """Raises Conflict unless a case may go from `was` to `to`."""
+    if to not in MOVES[was]:
+        raise Conflict(f"a case may not go from {was} to {to}")
+
+
+# Crockford's base32: no I, L, O, U, so that a reference survives being read over the phone.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_case_id(entropy: bytes | None = None) -> str:
+    """A reference of 80 random bits, such as `K7Q2-9FXM-3TWD-5BHP`.
+
+    `entropy` (10 bytes) is given where the same submission must yield the same reference.
+    """
+    number = int.from_bytes(entropy if entropy is not None else secrets.token_bytes(10), "big")
+    digits = "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in range(15, -1, -1))
+    return "-".join(digits[i : i + 4] for i in range(0, 16, 4))
+
+
+def read_case_id(text: str) -> str | None:
+    """The reference as we write it, from what a person typed (spaces, lower case, O for 0); or None."""
+    plain = text.upper().replace("-", "").replace(" ", "")
+    plain = plain.replace("O", "0").replace("I", "1").replace("L", "1")
+    if len(plain) != 16 or any(c not in _ALPHABET for c in plain):
+        return None
+    return "-".join(plain[i : i + 4] for i in range(0, 16, 4))
+
+
+class Proof(StrEnum):
+    """Where the proof of one contact stands."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Why a person must look: which visit (or step), a fixed word, and the thing at fault; no personal data."""
+
+    visit: str
+    reason: str
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case as stored. Nothing here names a person: `sealed` is encrypted under the case's own key."""
+
+    case_id: str
+    right: Right
+    state: State
+    version: int
+    received_at: datetime
+    due_at: datetime
+    updated_at: datetime
+    regimes: tuple[str, ...]
+    map_version: str
+    recipient: str  # the public half of the case's key: whoever has it can seal, not open
+    sealed: bytes  # `Requester` as JSON, sealed
+    contacts: tuple[Proof, ...] = (Proof.PENDING,)
+    signed_in_at: datetime | None = None
+    needs: str = "mailbox"  # the proof that is still asked for: mailbox, account
+    risk: tuple[str, ...] = ()  # why a person must approve: minor, agent, other, no_sign_in
+    approved: bool = False
+    attempt: int = 1
+    resume: State | None = None
+    attention: tuple[Attention, ...] = ()
+    decisions: dict[str, str] = field(default_factory=dict)  # collection -> include | exclude (doubtful records)
+    notices: tuple[str, ...] = ()
+    outcome: str = ""
+    bundle: dict[str, Any] = field(default_factory=dict)  # key, size, sha256, expires_at
+    downloads: int = 0
+    token: str = ""  # of the workflow's waiting task
+    expires_at: datetime | None = None  # when waiting ends by itself
+    language: str = "en"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can happen to the case any more."""
+        return self.state in ENDED
+
+    @property
+    def mailbox_proven(self) -> bool:
+        """Whether the first contact is confirmed and no other is still open."""
+        return self.contacts[0] is Proof.CONFIRMED and Proof.PENDING not in self.contacts
+
+
+def next_step(case: Case) -> str:
+    """The name of the workflow's next step for the case; `rest` when a person must act or it has ended."""
+    step = STEPS.get(case.state, REST)
+    return REST if step == "announce" and "ready" in case.notices else step
+
+
+@dataclass(frozen=True)
+class Requester:
+    """The personal content of a case; stored only sealed.
+
+    `contacts`: email addresses, the first of which gets the mail. `claims`: what was typed to match
+    doubtful records (`name`, `phone`, `reference`): compared, never searched by.
+    """
+
+    contacts: tuple[str, ...]
+    claims: dict[str, str] = field(default_factory=dict)
+    account: str = ""  # the subject of the sign-in (OIDC `sub`), once signed in
+    country: str = ""
+    for_whom: str = "self"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a case's history: allow-listed words and numbers only, never free text."""
+
+    case_id: str
+    number: int
+    at: datetime
+    name: str
+    actor: str
+    was: State
+    now: State
+    about: dict[str, str] = field(default_factory=dict)

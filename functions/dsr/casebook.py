@@ -1,0 +1,245 @@
+"""Where cases are kept: one table, a partition per case, every move a conditional write with its event.
+
+Parts of a case: `case` (as it stands), `event#000001` (its history, append-only),
+`visit#<id>` (how far one store of it is). A case's version is the number of its last event, so
+the condition on the version is what keeps two workers from both making a move.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from dsr.aws import client
+from dsr.case import Attention, Case, Event, Proof, Requester, Right, State, check_move
+from dsr.casekey import seal, unseal
+from dsr.errors import Conflict, NotFound
+from dsr.items import from_item, to_item
+
+# What an event may say, and nothing else: the audit trail cannot be erased, so it holds no free text.
+EVENT_FIELDS = frozenset(
+    {"right", "channel", "contact", "reason", "visit", "outcome", "notice", "proof", "records", "decision", "step"}
+)
+
+
+def now() -> datetime:
+    """The time of a move: UTC, to the millisecond, as it is stored."""
+    at = datetime.now(UTC)
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """How far one visit (the collections of one store in one wave) of a case is. No personal data."""
+
+    visit: str
+    store: str
+    outcome: str = "pending"  # pending | continue | done | needs_attention | refused
+    counts: dict[str, int] | None = None  # records per collection
+    doubtful: dict[str, int] | None = None
+    reason: str = ""
+    about: str = ""
+    calls: int = 0
+    updated_at: datetime | None = None
+
+
+class Casebook:
+    """Reads and writes cases. `cases` and `keys` are table names."""
+
+    def __init__(self, cases: str, keys: str) -> None:
+        self.cases = cases
+        self.keys = keys
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def get(self, case_id: str) -> Case:
+        """The case, read consistently. Raises NotFound."""
+        answer = client("dynamodb").get_item(TableName=self.cases, Key=_key(case_id, "case"), ConsistentRead=True)
+        if "Item" not in answer:
+            raise NotFound(f"no case {case_id}")
+        return _to_case(from_item(answer["Item"]))
+
+    def requester(self, case: Case) -> Requester:
+        """The personal content of the case, unsealed. Raises NotFound once its key is destroyed."""
+        said = json.loads(unseal(case.case_id, self.keys, case.sealed))
+        said["contacts"] = tuple(said["contacts"])
+        return Requester(**said)
+
+    def parts(self, case_id: str, prefix: str) -> Iterator[dict[str, Any]]:
+        """All parts of the case whose name begins with `prefix`, in order, to the last page."""
+        pages = client("dynamodb").get_paginator("query").paginate(
+            TableName=self.cases,
+            KeyConditionExpression="case_id = :c AND begins_with(part, :p)",
+            ExpressionAttributeValues=to_item({":c": case_id, ":p": prefix}),
+            ConsistentRead=True,
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield from_item(item)
+
+    def events(self, case_id: str) -> list[Event]:
+        """The whole history of the case, oldest first."""
+        return [
+            Event(
+                case_id,
+                int(item["part"].removeprefix("event#")),
+                datetime.fromisoformat(item["at"]),
+                item["name"],
+                item["actor"],
+                State(item["was"]),
+                State(item["now"]),
+                item.get("about", {}),
+            )
+            for item in self.parts(case_id, "event#")
+        ]
+
+    def visits(self, case_id: str) -> dict[str, Visit]:
+        """Every visit of the case by its id."""
+        found = {}
+        for item in self.parts(case_id, "visit#"):
+            at = item.pop("updated_at", None)
+            visit = item.pop("part").removeprefix("visit#")
+            item.pop("case_id")
+            found[visit] = Visit(visit=visit, updated_at=datetime.fromisoformat(at) if at else None, **item)
+        return found
+
+    def open_cases(self) -> Iterator[tuple[str, State]]:
+        """The id and state of every case that has not ended, oldest deadline first."""
+        pages = client("dynamodb").get_paginator("query").paginate(
+            TableName=self.cases,
+            IndexName="open-cases",
+            KeyConditionExpression="#open = :yes",
+            ExpressionAttributeNames={"#open": "open"},
+            ExpressionAttributeValues=to_item({":yes": "yes"}),
+        )
+        for page in pages:
+            for item in page["Items"]:
+                values = from_item(item)
+                yield values["case_id"], State(values["state"])
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def open(self, case: Case, channel: str) -> bool:
+        """Store a new case with its first event; False if it is already there (the same submission twice)."""
+        dynamodb = client("dynamodb")
+        event = Event(
+            case.case_id, 1, case.received_at, "received", "requester", case.state, case.state,
+            {"right": case.right.value, "channel": channel},
+        )  # fmt: skip
+        try:
+            dynamodb.transact_write_items(
+                TransactItems=[
+                    _put(self.cases, _from_case(case), "attribute_not_exists(case_id)"),
+                    _put(self.cases, _from_event(event), "attribute_not_exists(case_id)"),
+                ]
+            )
+        except dynamodb.exceptions.TransactionCanceledException as error:
+            if _condition_failed(error):
+                return False
+            raise
+        return True
+
+    def move(
+        self, case: Case, to: State, name: str, actor: str, about: dict[str, str] | None = None, **changes: Any
+    ) -> Case:
+        """Move the case and append the event, both or neither; returns the case as it now stands.
+
+        `to` may be the state it is in (an event without a move). `changes` are fields of Case.
+        Raises Conflict when the case is no longer as given, or may not go there.
+        """
+        about = about or {}
+        if unknown := about.keys() - EVENT_FIELDS:
+            raise ValueError(f"an event may not say {sorted(unknown)}")
+        if to is not case.state:
+            check_move(case.state, to)
+        at = now()
+        moved = replace(case, state=to, version=case.version + 1, updated_at=at, **changes)
+        event = Event(case.case_id, moved.version, at, name, actor, case.state, to, about)
+        dynamodb = client("dynamodb")
+        # The workflow stores its waiting token without an event; the second condition keeps a writer
+        # who read the case just before from putting the token out again.
+        put = _put(self.cases, _from_case(moved), "version = :was AND #token = :token")
+        put["Put"]["ExpressionAttributeNames"] = {"#token": "token"}
+        put["Put"]["ExpressionAttributeValues"] = to_item({":was": case.version, ":token": case.token})
+        try:
+            dynamodb.transact_write_items(
+                TransactItems=[put, _put(self.cases, _from_event(event), "attribute_not_exists(part)")]
+            )
+        except dynamodb.exceptions.TransactionCanceledException as error:
+            if _condition_failed(error):
+                raise Conflict(f"case {case.case_id} was moved by somebody else") from None
+            raise
+        return moved
+
+    def seal_requester(self, case: Case, requester: Requester) -> bytes:
+        """The sealed form of `requester`, to be given to `move` as `sealed`."""
+        return seal_requester(case.recipient, requester)
+
+    def note_visit(self, case_id: str, visit: Visit) -> None:
+        """Store how far a visit is; the last writer wins, since a visit has one worker at a time."""
+        item = {k: v for k, v in asdict(visit).items() if k not in ("visit", "updated_at")}
+        item |= {"case_id": case_id, "part": f"visit#{visit.visit}", "updated_at": now().isoformat()}
+        client("dynamodb").put_item(TableName=self.cases, Item=to_item(item))
+
+
+def seal_requester(recipient: str, requester: Requester) -> bytes:
+    """The personal content of a case, sealed for its key."""
+    return seal(recipient, json.dumps(asdict(requester)).encode())
+
+
+def _key(case_id: str, part: str) -> dict[str, Any]:
+    return to_item({"case_id": case_id, "part": part})
+
+
+def _put(table: str, values: dict[str, Any], condition: str) -> dict[str, Any]:
+    return {"Put": {"TableName": table, "Item": to_item(values), "ConditionExpression": condition}}
+
+
+def _condition_failed(error: Any) -> bool:
+    # A transaction that lost against another one at the same instant is the same news as a failed
+    # condition only where the condition failed; a mere clash (TransactionConflict) is tried again.
+    reasons = error.response.get("CancellationReasons", [])
+    return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)
+
+
+_TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at")
+
+
+def _from_case(case: Case) -> dict[str, Any]:
+    values: dict[str, Any] = asdict(case)
+    for name in _TIMES:
+        values[name] = values[name] and values[name].isoformat()
+    values |= {name: list(values[name]) for name in ("regimes", "contacts", "risk", "attention", "notices")}
+    values |= {"part": "case"}
+    if not case.ended:
+        values["open"] = "yes"  # the sparse index of cases that something may still happen to
+    return values
+
+
+def _to_case(values: dict[str, Any]) -> Case:
+    for name in ("part", "open"):
+        values.pop(name, None)
+    for name in _TIMES:
+        values[name] = datetime.fromisoformat(values[name]) if values.get(name) else None
+    values["right"] = Right(values["right"])
+    values["state"] = State(values["state"])
+    values["resume"] = State(values["resume"]) if values.get("resume") else None
+    values["contacts"] = tuple(Proof(p) for p in values["contacts"])
+    values["attention"] = tuple(Attention(**a) for a in values["attention"])
+    for name in ("regimes", "risk", "notices"):
+        values[name] = tuple(values[name])
+    return Case(**values)
+
+
+def _from_event(event: Event) -> dict[str, Any]:
+    return {
+        "case_id": event.case_id,
+        "part": f"event#{event.number:06d}",
+        "at": event.at.isoformat(),
+        "name": event.name,
+        "actor": event.actor,
+        "was": event.was.value,
+        "now": event.now.value,
+        "about": event.about,
+    }

@@ -1,0 +1,319 @@
+"""From the YAML file to the plan that ships. Every error names file, line, path and the way out."""
+
+import difflib
+import hashlib
+import re
+import string
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from dsr.datamap.plan import Collection, Field, Identity, Plan, Store, VisitPlan, Way, to_json
+from dsr.datamap.schema import DataMap, MapCollection, MapStore, days
+from dsr.errors import MapError
+
+_KIND_NEEDS = {"dynamodb": ("table",), "sql": ("table",), "s3": ("key_template", "match"), "cognito": ()}
+_CONNECTION_NEEDS = {
+    "dynamodb": {"region"},
+    "s3": {"region", "bucket"},
+    "sql": {"region", "secret"},
+    "cognito": {"region", "user_pool"},
+}
+
+
+class _Source:
+    """The file with the line of every path in it, so that an error can point."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.lines: dict[tuple[str, ...], int] = {}
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = mark.line + 1 if mark else 1
+            raise MapError(f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}") from None
+        if node is None:
+            raise MapError(f"{path}:1: the file is empty")
+        self._walk(node, ())
+
+    def _walk(self, node: yaml.Node, at: tuple[str, ...]) -> None:
+        self.lines.setdefault(at, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    raise MapError(f"{self.path}:{key.start_mark.line + 1}: `{key.value}` stands here twice")
+                seen.add(key.value)
+                self.lines[(*at, key.value)] = key.start_mark.line + 1
+                self._walk(value, (*at, key.value))
+        elif isinstance(node, yaml.SequenceNode):
+            for number, value in enumerate(node.value):
+                self._walk(value, (*at, str(number)))
+
+    def error(self, at: tuple[str, ...], message: str) -> MapError:
+        """An error at that path, or at the nearest one above that stands in the file."""
+        known = at
+        while known and known not in self.lines:
+            known = known[:-1]
+        return MapError(f"{self.path}:{self.lines.get(known, 1)}: `{'.'.join(at)}`: {message}")
+
+
+def compile_file(path: Path | str, values: dict[str, str]) -> Plan:
+    """The plan of the map at `path`, with `${name}` replaced from `values`. Raises MapError."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MapError(f"{path}: cannot be read: {error.strerror}") from None
+    source = _Source(path, text)
+    raw = _fill(yaml.safe_load(text), (), source, values)
+    try:
+        data_map = DataMap.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = tuple(str(part) for part in first["loc"])
+        raise source.error(at, _explain(first, raw)) from None
+    return _compile(data_map, source, values)
+
+
+def _fill(value: Any, at: tuple[str, ...], source: _Source, values: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {k: _fill(v, (*at, str(k)), source, values) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill(v, (*at, str(n)), source, values) for n, v in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    try:
+        return string.Template(value).substitute(values)
+    except KeyError as error:
+        name = error.args[0]
+        raise source.error(at, f"`${{{name}}}` has no value; give it with --set {name}=…") from None
+    except ValueError:
+        raise source.error(at, "a `$` that is no `${name}` must be written `$$`") from None
+
+
+def _explain(error: Any, raw: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        *parents, unknown = error["loc"]
+        return f"no such key here{_suggest(str(unknown), _keys_at(parents))}"
+    if error["type"] == "missing":
+        return "is missing"
+    return str(error["msg"])
+
+
+def _keys_at(_: list[Any]) -> list[str]:
+    from dsr.datamap import schema
+
+    models = [m for m in vars(schema).values() if isinstance(m, type) and issubclass(m, schema.Strict)]
+    return sorted({f.alias or name for m in models for name, f in m.model_fields.items()})
+
+
+def _suggest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _compile(data_map: DataMap, source: _Source, values: dict[str, str]) -> Plan:
+    stores = {
+        name: Store(name, s.kind, s.role, s.connection, values.get("external_id", "dsr"))
+        for name, s in data_map.stores.items()
+    }
+    collections: dict[str, Collection] = {}
+    for store_name, store in data_map.stores.items():
+        _check_connection(store_name, store, source)
+        for name, collection in store.collections.items():
+            at = ("stores", store_name, "collections", name)
+            _check_collection(at, store, collection, data_map, source)
+            collections[f"{store_name}.{name}"] = _collection(store_name, name, collection)
+    collections = _with_feeds(collections)
+    plan = Plan(
+        version="",
+        controller=data_map.controller.model_dump(),
+        purposes=dict(data_map.purposes),
+        requires=data_map.requires.model_dump(),
+        stores=stores,
+        collections=collections,
+        visits=tuple(_visits(stores, collections, source)),
+    )
+    return replace(plan, version=hashlib.sha256(to_json(plan).encode()).hexdigest()[:16])
+
+
+def _check_connection(name: str, store: MapStore, source: _Source) -> None:
+    at = ("stores", name, "connection")
+    needs = _CONNECTION_NEEDS[store.kind]
+    if missing := needs - store.connection.keys():
+        raise source.error(at, f"a {store.kind} store needs {', '.join(sorted(missing))}")
+    if unknown := store.connection.keys() - needs:
+        word = sorted(unknown)[0]
+        raise source.error((*at, word), f"no such key for a {store.kind} store{_suggest(word, sorted(needs))}")
+
+
+def _check_collection(
+    at: tuple[str, ...], store: MapStore, collection: MapCollection, data_map: DataMap, source: _Source
+) -> None:
+    for word in _KIND_NEEDS[store.kind]:
+        if getattr(collection, word) is None:
+            raise source.error(at, f"a {store.kind} collection needs `{word}`")
+    for name, field in collection.fields.items():
+        here = (*at, "fields", name)
+        if field.purpose not in data_map.purposes:
+            hint = _suggest(field.purpose, list(data_map.purposes))
+            raise source.error((*here, "purpose"), f"`{field.purpose}` is none of `purposes`{hint}")
+        if field.disclose == "never" and not field.reason:
+            raise source.error(here, "`disclose: never` needs a `reason` that the person will read")
+        if field.references:
+            _check_reference((*here, "references"), field.references, data_map, source)
+        if field.identity and not field.identity.verified and field.identity.since:
+            raise source.error((*here, "identity", "since"), "`since` says when the value was verified: set `verified: true`")
+    for where, name in _named_fields(collection):
+        if name not in collection.fields:
+            hint = _suggest(name, list(collection.fields))
+            raise source.error((*at, *where), f"no field `{name}` in this collection{hint}")
+    if collection.key_template:
+        found = [n for _, n, _, _ in string.Formatter().parse(collection.key_template) if n]
+        for name in found:
+            if name not in collection.fields or not collection.fields[name].references:
+                raise source.error((*at, "key_template"), f"`{{{name}}}` must be a field here with `references`")
+        if len(found) != 1:
+            raise source.error((*at, "key_template"), "needs exactly one {field}")
+    retention = collection.retention
+    if bool(retention.until) == bool(retention.duration) or bool(retention.duration) != bool(retention.from_):
+        raise source.error((*at, "retention"), "give either `duration` and `from`, or `until: account_deleted`")
+
+
+def _named_fields(c: MapCollection) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every place where the collection names one of its own fields, with its path."""
+    yield from ((("key",), name) for name in c.key)
+    yield from ((("indexes", name), name) for name in c.indexes)
+    for word in ("account", "born"):
+        if getattr(c, word):
+            yield (word,), getattr(c, word)
+    if c.retention.from_:
+        yield ("retention", "from"), c.retention.from_
+    for word in ("mask", "detach"):
+        yield from ((("on_deletion", word, name), name) for name in getattr(c.on_deletion, word, {}))
+    for name, field in c.fields.items():
+        for word in ("since", "recorded"):
+            if field.identity and getattr(field.identity, word):
+                yield ("fields", name, "identity", word), getattr(field.identity, word)
+
+
+def _check_reference(at: tuple[str, ...], target: str, data_map: DataMap, source: _Source) -> None:
+    match = re.fullmatch(r"([^.]+)\.([^.]+)\.(.+)", target)
+    if not match:
+        raise source.error(at, f"`{target}` must be store.collection.field")
+    store, collection, field = match.groups()
+    if store not in data_map.stores:
+        raise source.error(at, f"`{target}`: no store `{store}`{_suggest(store, list(data_map.stores))}")
+    known = data_map.stores[store].collections
+    if collection not in known:
+        hint = _suggest(collection, list(known))
+        raise source.error(at, f"`{target}`: no collection `{collection}` in store `{store}`{hint}")
+    if field not in known[collection].fields:
+        hint = _suggest(field, list(known[collection].fields))
+        raise source.error(at, f"`{target}`: no field `{field}` in collection `{store}.{collection}`{hint}")
+
+
+def _collection(store: str, name: str, c: MapCollection) -> Collection:
+    # References come before identities: the records they find are certain, and give the second
+    # matching points that less certain matches are compared with.
+    ways = [Way(n, None, f.references) for n, f in c.fields.items() if f.references]
+    for field_name, f in c.fields.items():
+        if f.identity:
+            i = f.identity
+            valid = days(i.valid) if i.valid else 0
+            ways.append(
+                Way(field_name, Identity(i.is_, i.normalise, i.verified, i.since or "", i.recorded or "", valid))
+            )
+    fields = {
+        n: Field(f.category, f.purpose, f.disclose, f.reason, f.provided, f.second_point or "", f.proves or "")
+        for n, f in c.fields.items()
+    }
+    treatment = {"delete": True} if c.on_deletion == "delete" else c.on_deletion.model_dump(by_alias=True)
+    options = {
+        word: value
+        for word in ("table", "indexes", "key_template", "match")
+        if (value := getattr(c, word))
+    }
+    return Collection(
+        store, name, c.title, tuple(c.key), tuple(ways), fields,
+        account=c.account or "", born=c.born or "", subjects=c.subjects, basis=c.basis,
+        retention=c.retention.model_dump(by_alias=True, exclude_none=True),
+        on_deletion=treatment,
+        copies=() if c.copies == "none" else tuple(x.model_dump(exclude_none=True) for x in c.copies),
+        options=options,
+    )  # fmt: skip
+
+
+def _with_feeds(collections: dict[str, Collection]) -> dict[str, Collection]:
+    feeds: dict[str, set[str]] = {path: set() for path in collections}
+    for collection in collections.values():
+        for way in collection.ways:
+            if way.parent:
+                store, name, field = way.parent.split(".", 2)
+                feeds[f"{store}.{name}"].add(field)
+    return {path: replace(c, feeds=tuple(sorted(feeds[path]))) for path, c in collections.items()}
+
+
+def _parents(collection: Collection) -> set[str]:
+    return {".".join(w.parent.split(".", 2)[:2]) for w in collection.ways if w.parent} - {collection.path}
+
+
+def _visits(
+    stores: dict[str, Store], collections: dict[str, Collection], source: _Source
+) -> Iterator[VisitPlan]:
+    """A topological order over references: a collection waits for all its parents.
+
+    Collections of one store follow each other within a visit; only a reference into another store
+    costs a wave. Raises MapError for a cycle and for what no identity leads to.
+    """
+    waves: dict[str, int] = {}
+    order: list[str] = []
+    left = dict(collections)
+    while left:
+        ready = [p for p, c in left.items() if _parents(c) <= waves.keys()]
+        if not ready:
+            path = min(left)
+            store, name = path.split(".")
+            waiting = ", ".join(f"`{p}`" for p in sorted(_parents(left[path]) - waves.keys()))
+            raise source.error(
+                ("stores", store, "collections", name),
+                f"references go in a circle ({waiting} leads back here); remove one of them",
+            )
+        for path in ready:
+            collection = left.pop(path)
+            if not collection.ways:
+                raise source.error(
+                    ("stores", collection.store, "collections", collection.name),
+                    "no way to find a person here: give a field an `identity` or `references`",
+                )
+            waves[path] = max(
+                (waves[p] + (collections[p].store != collection.store) for p in _parents(collection)), default=0
+            )
+            order.append(path)
+    resolving = _needed_for([p for p, c in collections.items() if c.account], collections)
+    for wave in range(max(waves.values()) + 1):
+        for store in stores.values():
+            here = [p for p in order if waves[p] == wave and collections[p].store == store.name]
+            # What tells who the person is gets a visit of its own: it runs before the rest is allowed.
+            for resolves in (True, False):
+                paths = [p for p in here if (p in resolving) is resolves]
+                if paths:
+                    suffix = "-who" if resolves and len(paths) < len(here) else ""
+                    names = tuple(collections[p].name for p in paths)
+                    yield VisitPlan(f"{wave}-{store.name}{suffix}", wave, store.name, store.kind, names, resolves)
+
+
+def _needed_for(paths: list[str], collections: dict[str, Collection]) -> set[str]:
+    needed: set[str] = set()
+    while paths:
+        path = paths.pop()
+        if path not in needed:
+            needed.add(path)
+            paths.extend(_parents(collections[path]))
+    return needed

@@ -1,0 +1,166 @@
+"""The compiled data map as the functions load it: plain frozen classes, from JSON, in milliseconds."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from dsr.aws import Access
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A field that can hold a proven identity, and how far a match on it may be trusted.
+
+    `kind`: email or phone. `verified`: the company proved it when collecting it. `since`: the field
+    with the time from which this person has held it. `recorded`: the field with the time the value
+    was written down; `valid_days`: how long after that it is taken to be the same holder's.
+    """
+
+    kind: str
+    normalise: str = ""
+    verified: bool = False
+    since: str = ""
+    recorded: str = ""
+    valid_days: int = 0
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to find records of a collection: `field` equals a proven identity, or a value of `parent`."""
+
+    field: str
+    identity: Identity | None = None
+    parent: str = ""  # store.collection.field
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field: what it is, why it is held, whether it may be disclosed."""
+
+    category: str
+    purpose: str
+    disclose: str = "yes"
+    reason: str = ""
+    provided: bool = False
+    second_point: str = ""
+    proves: str = ""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A table, bucket prefix or pool: its fields, how its records are found, what deletion does with them."""
+
+    store: str
+    name: str
+    title: str
+    key: tuple[str, ...]
+    ways: tuple[Way, ...]
+    fields: dict[str, Field]
+    feeds: tuple[str, ...] = ()  # fields whose values find records elsewhere
+    account: str = ""
+    born: str = ""
+    subjects: str = "one"
+    basis: str = ""
+    retention: dict[str, Any] = field(default_factory=dict)
+    on_deletion: dict[str, Any] = field(default_factory=dict)
+    copies: tuple[dict[str, Any], ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)  # of the kind: table, indexes, key_template …
+
+    @property
+    def path(self) -> str:
+        """`store.collection`, its name in the whole map."""
+        return f"{self.store}.{self.name}"
+
+    @property
+    def never(self) -> dict[str, str]:
+        """The fields that may not be disclosed, with the reason."""
+        return {name: f.reason for name, f in self.fields.items() if f.disclose == "never"}
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store: its kind (which worker), the access role of its owner, how to reach it."""
+
+    name: str
+    kind: str
+    role: str
+    connection: dict[str, Any]
+    external_id: str = ""
+
+    @property
+    def access(self) -> Access:
+        """The role to assume for this store."""
+        return Access(self.role, self.external_id, self.connection["region"])
+
+
+@dataclass(frozen=True)
+class VisitPlan:
+    """The collections of one store that can be read once all waves before are through."""
+
+    visit: str
+    wave: int
+    store: str
+    kind: str
+    collections: tuple[str, ...]  # names, parents before children
+    resolves: bool = False  # needed to tell who the person is, before anything else is read
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole compiled map."""
+
+    version: str
+    controller: dict[str, str]
+    purposes: dict[str, str]
+    requires: dict[str, dict[str, str]]
+    stores: dict[str, Store]
+    collections: dict[str, Collection]  # by path
+    visits: tuple[VisitPlan, ...]
+
+    def visit(self, visit: str) -> VisitPlan:
+        """The visit of that id. Raises KeyError."""
+        return next(v for v in self.visits if v.visit == visit)
+
+    def collections_of(self, visit: VisitPlan) -> list[Collection]:
+        """The collections of a visit, parents before children."""
+        return [self.collections[f"{visit.store}.{name}"] for name in visit.collections]
+
+    def waves(self, visits: list[VisitPlan]) -> list[list[VisitPlan]]:
+        """`visits` grouped by wave, in order."""
+        numbers = sorted({v.wave for v in visits})
+        return [[v for v in visits if v.wave == number] for number in numbers]
+
+
+def to_json(plan: Plan) -> str:
+    """The plan as it ships."""
+    return json.dumps(asdict(plan), ensure_ascii=False, sort_keys=True, indent=1)
+
+
+def from_json(text: str | bytes) -> Plan:
+    """The plan from its shipped form."""
+    raw = json.loads(text)
+    collections = {}
+    for path, c in raw["collections"].items():
+        ways = tuple(
+            Way(w["field"], Identity(**w["identity"]) if w["identity"] else None, w["parent"]) for w in c["ways"]
+        )
+        fields = {name: Field(**f) for name, f in c["fields"].items()}
+        tuples = {name: tuple(c[name]) for name in ("key", "feeds", "copies")}
+        collections[path] = Collection(**{**c, **tuples, "ways": ways, "fields": fields})
+    return Plan(
+        raw["version"],
+        raw["controller"],
+        raw["purposes"],
+        raw["requires"],
+        {name: Store(**s) for name, s in raw["stores"].items()},
+        collections,
+        tuple(VisitPlan(**{**v, "collections": tuple(v["collections"])}) for v in raw["visits"]),
+    )
+
+
+@lru_cache(maxsize=1)
+def load() -> Plan:
+    """The plan shipped with this deployment (the layer `plan`)."""
+    return from_json(resources.files("dsr_plan").joinpath("plan.json").read_bytes())
