@@ -5,15 +5,15 @@
     build/layers/base   what pip brings for every function: powertools, pydantic, jinja2, pyrage
     build/layers/sql    what pip brings for the SQL worker alone: sqlalchemy, psycopg
 
-`--aws` fetches wheels for python3.13 on arm64, whatever machine builds, versions and hashes from requirements/.
-`--local` leaves base and sql empty but for a README: the local cloud runs functions on the interpreter that has these
-packages already, and unpacks each layer anew for every worker it starts.
+`--aws` fetches wheels for python3.13 on arm64, whatever machine builds; versions and hashes are those of
+requirements/. `--local` leaves base and sql empty but for a README: the local cloud runs functions on the
+interpreter that has these packages already, and unpacks each layer anew for every worker it starts.
 
-boto3 is not shipped: Lambda's python3.13 has it, and a copy would add 32 MB to every cold start. The calls made here
-are all older than that runtime (S3 checksums, conditional writes, SES v2, Step Functions task tokens), so whichever
-version AWS maintains there will do; the one that is tested is the one requirements/dev.lock names.
+boto3 is not shipped: Lambda's python3.13 has it, and a copy would add 32 MB to every cold start. The calls made
+here are all older than that runtime (S3 checksums, conditional writes, SES v2, Step Functions task tokens), so
+whichever version AWS maintains there will do; the one that is tested is the one requirements/dev.lock names.
 
-The same input gives the same bytes: sam names what it uploads by content, so what did not change is not sent again.
+The same input gives the same bytes: sam names what it uploads by content, so what did not change stays.
 """
 
 import argparse
@@ -50,7 +50,9 @@ AWS_WHEELS = [
 STRIPPED_FOLDERS = {"__pycache__", "tests", "test", "testing", "bin"}
 STRIPPED_SUFFIXES = {".pyc", ".pyo", ".pyi", ".pyx", ".pxd", ".c", ".h"}
 
-LAYER_README = "The local cloud has these packages beside its interpreter; `python -m infra.build --aws` fills this.\n"
+LAYER_README = (
+    "Beside the local cloud's interpreter these lie already; `python -m infra.build --aws` fills this.\n"
+)
 
 
 class BuildError(Exception):
@@ -60,7 +62,7 @@ class BuildError(Exception):
 def build(*, aws: bool, data_map: Path, values: dict[str, str]) -> None:
     """Fill build/layers and build/plan.
 
-    `data_map` is the YAML file, `values` what its ${...} stand for; `aws` whether third-party packages are shipped.
+    `data_map` is the YAML file, `values` what its ${...} stand for; `aws`: whether third-party packages ship.
     Raises BuildError, and MapError if the map is wrong.
     """
     compile_plan(data_map, values)
@@ -73,13 +75,17 @@ def build(*, aws: bool, data_map: Path, values: dict[str, str]) -> None:
         else:
             (target / "python").mkdir()
             _write(target / "README", LAYER_README)
-    for cache in [*(ROOT / "functions").rglob("__pycache__")]:  # sam packs each function's folder as it stands
+    # sam packs each function's folder as it stands.
+    for cache in [*(ROOT / "functions").rglob("__pycache__")]:
         shutil.rmtree(cache, ignore_errors=True)
     _check_size()
 
 
 def compile_plan(data_map: Path, values: dict[str, str]) -> None:
-    """Compile the data map to build/plan (plan.json, roles.template.json) and build/layers/plan. Raises MapError."""
+    """Compile the data map to build/plan (plan.json, roles.template.json) and build/layers/plan.
+
+    Raises MapError.
+    """
     plan = compile_file(data_map, values)
     text = to_json(plan)
     shipped = _emptied(BUILD / "layers/plan") / "python/dsr_plan"
@@ -170,12 +176,20 @@ def _write(path: Path, content: str | bytes) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m infra.build", description="Fill build/layers for deployment.")
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.build", description="Fill build/layers for deployment."
+    )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--local", action="store_true", help="for the local cloud: third-party layers stay empty")
+    where.add_argument(
+        "--local", action="store_true", help="for the local cloud: third-party layers stay empty"
+    )
     where.add_argument("--aws", action="store_true", help="for AWS: wheels for python3.13 on arm64")
-    parser.add_argument("--map", type=Path, default=ROOT / "infra/craftzone/datamap.yaml", help="the data map")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a value for ${NAME} in it")
+    parser.add_argument(
+        "--map", type=Path, default=ROOT / "infra/craftzone/datamap.yaml", help="the data map"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a value for ${NAME} in it"
+    )
     options = parser.parse_args(arguments)
     values = {}
     for pair in options.set:
