@@ -16,6 +16,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
+# fmt: off
 # What a line may say about the work. Add a key here only if no value of it can name a person.
 KEYS = frozenset({
     "case_id", "right", "state", "was", "now", "attempt", "step", "visit", "wave", "store", "kind",
@@ -28,6 +29,7 @@ _OWN = frozenset({
     "level", "location", "message", "timestamp", "service", "cold_start", "function_name",
     "function_request_id", "xray_trace_id", "error", "error_code", "where", "dropped",
 })
+# fmt: on
 # No '@', no quotes, nothing beyond ASCII: an address or a person's name with an accent cannot pass.
 _HARMLESS = re.compile(r"[A-Za-z0-9 _.:/#<>,+-]{0,300}")
 

@@ -1,0 +1,256 @@
+"""What a requester does with a case: open, confirm, skip, sign in, withdraw, download. The rules, no pages.
+
+Every change reads the case, decides, and writes on the condition that nothing came between; a
+change that ends a wait wakes the workflow.
+"""
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dsr import casekey, clock, workflow
+from dsr.aws import client
+from dsr.case import MOVES, Case, Proof, Requester, Right, State, new_case_id
+from dsr.casebook import Casebook, now, seal_requester
+from dsr.errors import Conflict, NotFound, Refused
+from dsr.front_door import FrontDoor
+from dsr.identity import Grant, Level
+
+# Why a case that is asked for somebody else waits for a person's approval.
+RISKS: dict[str, tuple[str, ...]] = {"self": (), "child": ("minor",), "other": ("other",)}
+
+_TRIES = 6  # writes against one case that come between are at most the workflow's and another tab's
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A form that was checked. `token` is the form's own random word: sent twice, it is one case."""
+
+    token: str
+    right: Right
+    contacts: tuple[str, ...]
+    claims: dict[str, str] = field(default_factory=dict)
+    country: str = ""
+    for_whom: str = "self"
+
+
+@dataclass(frozen=True)
+class _Change:
+    to: State
+    name: str
+    about: dict[str, str]
+    fields: dict[str, Any]
+
+
+def level_needed(case: Case) -> Level:
+    """The proof that a download of this case asks for again: that which the disclosure rests on."""
+    return Level.ACCOUNT if case.signed_in_at else Level.MAILBOX
+
+
+def may_download(case: Case, grant: Grant, at: float) -> bool:
+    """Whether there is a bundle and the session proved freshly enough who it is."""
+    return has_bundle(case) and grant.is_fresh(level_needed(case), at)
+
+
+def has_bundle(case: Case) -> bool:
+    """Whether the case has a bundle to hand over."""
+    return case.state in (State.READY, State.DELIVERED) and bool(case.bundle.get("key"))
+
+
+def may_withdraw(case: Case, grant: Grant) -> bool:
+    """Whether the session may withdraw the case: once the mailbox is proven, only who proved it."""
+    if State.WITHDRAWN not in MOVES[case.state]:
+        return False
+    return grant.level >= Level.MAILBOX or case.contacts[0] is Proof.PENDING
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The actions. `request_workflow` is the state machine's ARN, `send_notice` a function's name."""
+
+    book: Casebook
+    door: FrontDoor
+    case_key: str
+    request_workflow: str
+    send_notice: str
+    bundles: str
+    link_seconds: int
+
+    def open(self, said: Submission, map_version: str) -> str:
+        """Open the case of a submission and start its workflow; returns the case id.
+
+        The id follows from the form's token and what was asked, so that a double click, a reload
+        or a retry is one case, while the same page corrected and sent again is another. Nothing
+        is looked up about the addresses.
+        """
+        mac = self.door.mac("submission", said.token, said.right.value, *said.contacts)
+        case_id = new_case_id(hashlib.sha256(mac.encode()).digest()[:10])
+        try:
+            case = self.book.get(case_id)
+        except NotFound:
+            case = self._new_case(case_id, said, map_version)
+            if not self.book.open(case, "web"):
+                case = self.book.get(case_id)
+        if case.state is State.RECEIVED:
+            workflow.start(case, self.request_workflow)
+        return case_id
+
+    def _new_case(self, case_id: str, said: Submission, map_version: str) -> Case:
+        recipient = casekey.create(case_id, self.book.keys, self.case_key)
+        received = now()
+        regimes = clock.regimes_for(said.country)
+        return Case(
+            case_id=case_id,
+            right=said.right,
+            state=State.RECEIVED,
+            version=1,
+            received_at=received,
+            due_at=clock.deadline(received, regimes),
+            updated_at=received,
+            regimes=regimes,
+            map_version=map_version,
+            recipient=recipient,
+            sealed=seal_requester(
+                recipient, Requester(said.contacts, said.claims, "", said.country, said.for_whom)
+            ),
+            contacts=(Proof.PENDING,) * len(said.contacts),
+            risk=RISKS[said.for_whom],
+        )
+
+    def ask_for_code(self, case_id: str, contact: int) -> None:
+        """Have a code mailed to a contact. Whether there is such a case is found out elsewhere, later."""
+        self._notify(case_id, {"notice": "code", "contact": contact})
+
+    def _notify(self, case_id: str, what: dict[str, Any]) -> None:
+        payload = json.dumps({"case_id": case_id, **what}).encode()
+        client("lambda").invoke(FunctionName=self.send_notice, InvocationType="Event", Payload=payload)
+
+    def confirm(self, case_id: str, contact: int) -> Case:
+        """Record that a contact is proven; with the last one open, the case goes on. Raises NotFound."""
+
+        def decide(case: Case) -> _Change | None:
+            return _settle(case, contact, Proof.CONFIRMED)
+
+        return self._change(case_id, decide)
+
+    def skip(self, case_id: str, contact: int) -> Case:
+        """Give up a further address; it finds nothing. Raises NotFound, Refused for the first address."""
+        if contact == 0:
+            raise Refused("the first address cannot be skipped")
+
+        def decide(case: Case) -> _Change | None:
+            return _settle(case, contact, Proof.SKIPPED)
+
+        return self._change(case_id, decide)
+
+    def withdraw(self, case_id: str, grant: Grant) -> Case:
+        """End the case at the requester's wish. Raises NotFound, Refused once it is too late."""
+
+        def decide(case: Case) -> _Change | None:
+            if case.state is State.WITHDRAWN:
+                return None
+            if not may_withdraw(case, grant):
+                raise Refused(f"a case cannot be withdrawn when {case.state}")
+            return _Change(State.WITHDRAWN, "withdrawn", {}, {"expires_at": None})
+
+        return self._change(case_id, decide)
+
+    def cannot_sign_in(self, case_id: str) -> Case:
+        """The account holder cannot sign in any more: a person decides. Raises NotFound."""
+
+        def decide(case: Case) -> _Change | None:
+            if not awaits_sign_in(case):
+                return None
+            fields = {"risk": (*case.risk, "no_sign_in"), "expires_at": None}
+            return _Change(State.AWAITING_APPROVAL, "sign_in_given_up", {"reason": "no_sign_in"}, fields)
+
+        return self._change(case_id, decide)
+
+    def signed_in(self, case_id: str, account: str) -> bool:
+        """Record a sign-in, `account` being the subject of its token; False if it is another than before.
+
+        Whether the account is the one whose data was found is decided when the subject is resolved.
+        Raises NotFound.
+        """
+        fits = True
+
+        def decide(case: Case) -> _Change | None:
+            nonlocal fits
+            requester = self.book.requester(case)
+            if awaits_sign_in(case):
+                sealed = self.book.seal_requester(case, replace(requester, account=account))
+                fields = {"sealed": sealed, "signed_in_at": now(), "expires_at": None}
+                return _Change(State.RESOLVING, "signed_in", {"proof": "account"}, fields)
+            fits = requester.account == account
+            return None
+
+        self._change(case_id, decide)
+        return fits
+
+    def download(self, case_id: str, grant: Grant) -> str:
+        """A link to the bundle that lives for minutes; the first makes the case delivered.
+
+        Raises NotFound, and Refused without a bundle or a fresh proof.
+        """
+
+        def decide(case: Case) -> _Change | None:
+            if not may_download(case, grant, time.time()):
+                raise Refused("no bundle, or no fresh proof")
+            about = {"proof": level_needed(case).name.lower()}
+            return _Change(State.DELIVERED, "downloaded", about, {"downloads": case.downloads + 1})
+
+        case = self._change(case_id, decide)
+        link: str = client("s3").generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self.bundles,
+                "Key": case.bundle["key"],
+                "ResponseContentDisposition": f'attachment; filename="your-data-{case_id}.zip"',
+                "ResponseContentType": "application/zip",
+            },
+            ExpiresIn=self.link_seconds,
+        )
+        return link
+
+    def _change(self, case_id: str, decide: Callable[[Case], _Change | None]) -> Case:
+        for attempt in range(_TRIES):
+            case = self.book.get(case_id)
+            change = decide(case)
+            if change is None:
+                return case
+            leaves = change.to is not case.state
+            fields = change.fields | ({"token": ""} if leaves else {})
+            try:
+                moved = self.book.move(case, change.to, change.name, "requester", change.about, **fields)
+            except Conflict:
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  apart from the other writer
+                continue
+            if leaves:
+                workflow.wake(case.token)
+            return moved
+        raise Conflict(f"case {case_id} would not hold still")
+
+
+def awaits_sign_in(case: Case) -> bool:
+    """Whether the mailbox is proven and the account's sign-in is what the case waits for."""
+    return case.state is State.AWAITING_IDENTITY and case.needs == "account" and case.mailbox_proven
+
+
+def _settle(case: Case, contact: int, proof: Proof) -> _Change | None:
+    """The change that settles an open contact; None when there is nothing to settle any more."""
+    waiting = case.state in (State.RECEIVED, State.AWAITING_IDENTITY)
+    if not waiting or contact >= len(case.contacts) or case.contacts[contact] is not Proof.PENDING:
+        return None
+    contacts = tuple(proof if i == contact else was for i, was in enumerate(case.contacts))
+    complete = replace(case, contacts=contacts).mailbox_proven
+    name = "contact_confirmed" if proof is Proof.CONFIRMED else "contact_skipped"
+    return _Change(
+        State.RESOLVING if complete else case.state,
+        name,
+        {"contact": str(contact), **({"proof": "mailbox"} if proof is Proof.CONFIRMED else {})},
+        {"contacts": contacts, **({"expires_at": None} if complete else {})},
+    )
