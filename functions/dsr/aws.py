@@ -1,5 +1,6 @@
 """AWS clients, made once and on demand. The only place that makes them."""
 
+import os
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -12,11 +13,21 @@ from botocore.config import Config
 # The read timeout stays under the shortest time a worker keeps in reserve to save its cursor.
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=3, read_timeout=20)
 
+# Links to objects are signed by version 4, since a bucket under a KMS key accepts no other and
+# us-east-1 still gets version 2 by default; and to the bucket's own region, since a new bucket
+# elsewhere answers the global name with a redirect that breaks the signature. A local cloud on one
+# address knows no bucket by host name.
+_S3 = Config(
+    signature_version="s3v4",
+    s3={"addressing_style": "path" if "AWS_ENDPOINT_URL" in os.environ else "virtual"},
+)
+
 
 @cache
 def client(service: str) -> Any:
     """The client of a service under the function's own role."""
-    return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
+    config = _CONFIG.merge(_S3) if service == "s3" else _CONFIG
+    return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
