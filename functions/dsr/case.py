@@ -84,6 +84,9 @@ STEPS: dict[State, str] = {
     S.GATHERING: "gather",
     S.BUNDLING: "bundle",
     S.READY: "announce",
+    S.NOTHING_FOUND: "announce",
+    S.EXPIRED: "announce",
+    S.REFUSED: "announce",
     S.AWAITING_CONFIRMATION: "await_confirmation",
     S.COOLING_OFF: "cool_off",
     S.ERASING: "erase",
@@ -168,6 +171,7 @@ class Case:
     downloads: int = 0
     token: str = ""  # of the workflow's waiting task
     expires_at: datetime | None = None  # when waiting ends by itself
+    key_destroyed: bool = False  # nothing personal of the case can be read any more
     language: str = "en"
 
     @property
@@ -184,7 +188,7 @@ class Case:
 def next_step(case: Case) -> str:
     """The name of the workflow's next step for the case; `rest` when a person must act or it has ended."""
     step = STEPS.get(case.state, REST)
-    return REST if step == "announce" and "ready" in case.notices else step
+    return REST if step == "announce" and case.state in case.notices else step
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,8 @@ class Casebook:
             found[visit] = Visit(visit=visit, updated_at=datetime.fromisoformat(at) if at else None, **item)
         return found
 
-    def open_cases(self) -> Iterator[tuple[str, State]]:
-        """The id and state of every case that has not ended, oldest deadline first."""
+    def open_cases(self) -> Iterator[Case]:
+        """Every case that something is still to be done for, by deadline. Read from an index: may lag a moment."""
         pages = client("dynamodb").get_paginator("query").paginate(
             TableName=self.cases,
             IndexName="open-cases",
@@ -115,8 +115,7 @@ class Casebook:
         )
         for page in pages:
             for item in page["Items"]:
-                values = from_item(item)
-                yield values["case_id"], State(values["state"])
+                yield _to_case(from_item(item))
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -212,8 +211,8 @@ def _from_case(case: Case) -> dict[str, Any]:
         values[name] = values[name] and values[name].isoformat()
     values |= {name: list(values[name]) for name in ("regimes", "contacts", "risk", "attention", "notices")}
     values |= {"part": "case"}
-    if not case.ended:
-        values["open"] = "yes"  # the sparse index of cases that something may still happen to
+    if not (case.ended and case.key_destroyed):
+        values["open"] = "yes"  # the sparse index of cases that something is still to be done for
     return values
 
 

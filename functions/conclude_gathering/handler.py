@@ -1,0 +1,12 @@
+"""Lambda entry: see `dsr.concluding.conclude`."""
+
+from typing import Any
+
+from dsr.boundary import step
+from dsr.concluding import conclude
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Called by the workflow."""
+    return {**conclude(event)}

@@ -1,0 +1,68 @@
+"""A zip written by the standard library onto a stream, that another invocation can continue between members.
+
+`zipfile` writes the local headers, the zip64 records and the directory; what this module adds is
+that its list of members can be put aside and taken up again.
+"""
+
+import hashlib
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+from dsr.bundle.upload import Upload
+
+# The same input gives the same bytes: no clock in the archive (the zip format begins in 1980).
+_DATE = (1980, 1, 1, 0, 0, 0)
+_KEPT = ("CRC", "compress_size", "file_size", "header_offset", "flag_bits", "compress_type")
+_LARGE = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in the archive, as the manifest lists it."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Archive:
+    """A zip under construction on `upload`; `directory` is what `pause` returned earlier."""
+
+    def __init__(self, upload: Upload, directory: list[dict[str, Any]] | None = None) -> None:
+        self._upload = upload
+        # Unseekable on purpose: sizes and sums follow each member (data descriptors).
+        self._zip = zipfile.ZipFile(cast(BinaryIO, upload), "w", allowZip64=True)
+        for entry in directory or ():
+            info = zipfile.ZipInfo(entry["filename"], _DATE)
+            info.external_attr = 0o600 << 16
+            for name in _KEPT:
+                setattr(info, name, entry[name])
+            self._zip.filelist.append(info)
+            self._zip.NameToInfo[info.filename] = info
+        if directory:
+            self._zip._didModify = True  # type: ignore[attr-defined]
+
+    def add(self, path: str, content: Iterable[bytes], compress: bool = True, size: int = 0) -> Member:
+        """Write one member from its chunks. `size`, if it may exceed 2 GiB, makes room for it (zip64)."""
+        info = zipfile.ZipInfo(path, _DATE)
+        info.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+        info.external_attr = 0o600 << 16
+        digest, length = hashlib.sha256(), 0
+        # Text's length is not known before; zip64 costs 20 bytes where it turns out small.
+        with self._zip.open(info, "w", force_zip64=compress or size > _LARGE) as stream:
+            for chunk in content:
+                stream.write(chunk)
+                digest.update(chunk)
+                length += len(chunk)
+        return Member(path, length, digest.hexdigest())
+
+    def pause(self) -> list[dict[str, Any]]:
+        """The members so far, to continue from."""
+        return [{"filename": i.filename} | {n: getattr(i, n) for n in _KEPT} for i in self._zip.filelist]
+
+    def finish(self) -> None:
+        """Write the directory and make the object."""
+        self._zip.close()
+        self._upload.finish()

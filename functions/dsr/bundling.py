@@ -1,0 +1,73 @@
+"""The workflow's step that turns what was gathered into the bundle, and the case into *ready*."""
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from dsr import casebook, plans
+from dsr.bundle.build import BundleBuilder
+from dsr.case import Attention, State
+from dsr.casebook import Casebook
+from dsr.errors import StoreFault
+from dsr.settings import read
+from dsr.staging import Staging
+
+_RESERVE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Environment of build_bundle."""
+
+    cases_table: str
+    case_keys_table: str
+    staging_bucket: str
+    bundles_bucket: str
+    bundle_days: int = 14
+    budget_seconds: int = 240
+
+
+def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
+    """Build the bundle as far as time allows. `event`: `case_id`.
+
+    Returns {"outcome": continue | done | needs_attention}; with `done` the case is *ready* and its
+    staging removed.
+    """
+    started = time.monotonic()
+    settings = read(Settings)
+    book = Casebook(settings.cases_table, settings.case_keys_table)
+    case = book.get(event["case_id"])
+    if case.state is not State.BUNDLING:
+        return {"outcome": "done"}
+    staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
+    remaining = context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
+    key = f"bundles/{case.case_id}/{case.case_id}.zip"
+    made_at = casebook.now()
+    plan = plans.of_version(case.map_version, settings.staging_bucket)
+    builder = BundleBuilder(
+        plan,
+        case,
+        staging,
+        settings.bundles_bucket,
+        key,
+        started + min(settings.budget_seconds, remaining),
+    )
+    try:
+        size = builder.run(made_at)
+    except StoreFault as fault:
+        # What was gathered no longer fits the store: that visit is gathered again when a person says so.
+        path = fault.about.partition(":")[0]
+        visit = next(v.visit for v in plan.visits if path in {c.path for c in plan.collections_of(v)})
+        book.move(
+            case, State.NEEDS_ATTENTION, "needs_attention", "workflow", {"reason": fault.code, "visit": visit},
+            attention=(Attention(visit, fault.code, fault.about),), resume=State.GATHERING,
+        )  # fmt: skip
+        return {"outcome": "needs_attention"}
+    if size is None:
+        return {"outcome": "continue"}
+    expires_at = made_at + timedelta(days=settings.bundle_days)
+    made = {"key": key, "size": size, "expires_at": expires_at.isoformat()}
+    book.move(case, State.READY, "bundled", "workflow", bundle=made, expires_at=expires_at)
+    staging.remove("")
+    return {"outcome": "done"}

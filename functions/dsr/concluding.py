@@ -1,0 +1,71 @@
+"""After the stores were asked: is everything there, is something doubtful, is there anything at all?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dsr import plans
+from dsr.case import Attention, Case, State
+from dsr.casebook import Casebook, Visit
+from dsr.datamap.plan import Plan
+from dsr.settings import read
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Environment of conclude_gathering."""
+
+    cases_table: str
+    case_keys_table: str
+    staging_bucket: str
+
+
+def conclude(event: dict[str, Any]) -> dict[str, str]:
+    """Move a gathered case on. `event`: `case_id`. Returns {"outcome": the state it moved to}."""
+    settings = read(Settings)
+    book = Casebook(settings.cases_table, settings.case_keys_table)
+    case = book.get(event["case_id"])
+    if case.state is not State.GATHERING:
+        return {"outcome": case.state.value}
+    plan = plans.of_version(case.map_version, settings.staging_bucket)
+    visits = book.visits(case.case_id)
+    attention = open_points(plan, case, visits)
+    if attention:
+        about = {"reason": attention[0].reason, "visit": attention[0].visit}
+        moved = book.move(
+            case, State.NEEDS_ATTENTION, "needs_attention", "workflow", about,
+            attention=attention, resume=State.GATHERING,
+        )  # fmt: skip
+        return {"outcome": moved.state.value}
+    found = records_found(visits)
+    to = State.BUNDLING if found else State.NOTHING_FOUND
+    moved = book.move(case, to, "gathered", "workflow", {"records": str(found)}, attention=(), outcome=outcome(case))
+    return {"outcome": moved.state.value}
+
+
+def open_points(plan: Plan, case: Case, visits: dict[str, Visit]) -> tuple[Attention, ...]:
+    """What keeps the case from going on: stores without an answer, and matches that a person must judge. Pure."""
+    points = []
+    for planned in plan.visits:
+        if case.decisions.get(f"visit:{planned.visit}") == "leave_out":
+            continue
+        visit = visits.get(planned.visit)
+        if visit is None or visit.outcome != "done":
+            reason = visit.reason if visit and visit.reason else "no_answer"
+            points.append(Attention(planned.visit, reason, visit.about if visit else ""))
+            continue
+        for name, number in (visit.doubtful or {}).items():
+            path = f"{planned.store}.{name}"
+            if number and path not in case.decisions:
+                points.append(Attention(planned.visit, "unverified_match", path))
+    return tuple(points)
+
+
+def records_found(visits: dict[str, Visit]) -> int:
+    """How many records all visits found."""
+    return sum(sum((v.counts or {}).values()) for v in visits.values())
+
+
+def outcome(case: Case) -> str:
+    """How the bundle will be called: whole, or in part because stores were left out by decision."""
+    left_out = any(key.startswith("visit:") and said == "leave_out" for key, said in case.decisions.items())
+    return "delivered_in_part" if left_out else "delivered"

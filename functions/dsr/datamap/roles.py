@@ -1,0 +1,105 @@
+"""The access roles that the stores' owners deploy: one per store, exactly what the map needs, nothing else."""
+
+from typing import Any
+
+from dsr.datamap.plan import Collection, Plan, Store
+
+# Who assumes: the worker of the store's kind, and for files also the function that puts them into the bundle.
+_WORKERS = {"s3": ("store-s3", "build-bundle")}
+
+
+def roles_template(plan: Plan, product_account: str, name: str = "dsr") -> dict[str, Any]:
+    """A CloudFormation template with the access role of every store in the plan.
+
+    `product_account` is where the product runs and `name` its deployment's name. An owner of one
+    store in another account deploys that store's resource alone.
+    """
+    resources = {}
+    for store in plan.stores.values():
+        collections = [c for c in plan.collections.values() if c.store == store.name]
+        resources["".join(part.title() for part in store.name.split("_")) + "Access"] = {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "RoleName": store.role.rsplit("/", 1)[-1],
+                "Description": f"Lets {name} find and erase one person's data in the store {store.name}",
+                "MaxSessionDuration": 3600,
+                "AssumeRolePolicyDocument": _trust(store, product_account, name),
+                "Policies": [
+                    {
+                        "PolicyName": "data-subject-requests",
+                        "PolicyDocument": {"Version": "2012-10-17", "Statement": _POLICIES[store.kind](store, collections)},
+                    }
+                ],
+            },
+        }
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"Access of {name} to the stores of {plan.controller['name']}; made from map {plan.version}",
+        "Resources": resources,
+    }
+
+
+def _trust(store: Store, account: str, name: str) -> dict[str, Any]:
+    workers = _WORKERS.get(store.kind, (f"store-{store.kind}",))
+    arns = [{"Fn::Sub": f"arn:${{AWS::Partition}}:iam::{account}:role/{name}-{worker}-role"} for worker in workers]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": arns},
+                "Action": "sts:AssumeRole",
+                "Condition": {"StringEquals": {"sts:ExternalId": store.external_id}},
+            }
+        ],
+    }
+
+
+def _allow(actions: list[str], resources: list[Any]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": resources}
+
+
+def _dynamodb(store: Store, collections: list[Collection]) -> list[dict[str, Any]]:
+    region = store.connection["region"]
+    base = f"arn:${{AWS::Partition}}:dynamodb:{region}:${{AWS::AccountId}}:table/"
+    tables = [{"Fn::Sub": base + c.options["table"]} for c in collections]
+    indexes = [
+        {"Fn::Sub": f"{base}{c.options['table']}/index/{index}"}
+        for c in collections
+        for index in c.options.get("indexes", {}).values()
+    ]
+    return [
+        _allow(["dynamodb:DescribeTable"], tables),
+        _allow(["dynamodb:Query"], tables + indexes),
+    ]
+
+
+def _s3(store: Store, _: list[Collection]) -> list[dict[str, Any]]:
+    bucket = f"arn:${{AWS::Partition}}:s3:::{store.connection['bucket']}"
+    return [
+        _allow(["s3:ListBucket"], [{"Fn::Sub": bucket}]),
+        _allow(
+            ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging", "s3:GetObjectVersionTagging"],
+            [{"Fn::Sub": bucket + "/*"}],
+        ),
+    ]
+
+
+def _sql(store: Store, _: list[Collection]) -> list[dict[str, Any]]:
+    # Secrets Manager adds a dash and six characters to the name.
+    secret = (
+        f"arn:${{AWS::Partition}}:secretsmanager:{store.connection['region']}:${{AWS::AccountId}}"
+        f":secret:{store.connection['secret']}-??????"
+    )
+    return [_allow(["secretsmanager:GetSecretValue"], [{"Fn::Sub": secret}])]
+
+
+def _cognito(store: Store, _: list[Collection]) -> list[dict[str, Any]]:
+    pool = (
+        f"arn:${{AWS::Partition}}:cognito-idp:{store.connection['region']}:${{AWS::AccountId}}"
+        f":userpool/{store.connection['user_pool']}"
+    )
+    return [_allow(["cognito-idp:ListUsers"], [{"Fn::Sub": pool}])]
+
+
+_POLICIES = {"dynamodb": _dynamodb, "s3": _s3, "sql": _sql, "cognito": _cognito}

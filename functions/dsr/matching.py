@@ -1,0 +1,93 @@
+"""Whether a found record is soundly the person's. Pure; the rules of proof, not of likeness.
+
+A record found by a reference from the person's own records is theirs. One found by a proven
+identity is theirs if the company had verified that value, and it was recorded while the person
+held it. Anything else needs a second matching point, or a person's decision.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dsr.datamap.plan import Collection, Identity, Way
+from dsr.records import at_path
+
+
+def normalise(value: Any, how: str) -> Any:
+    """The form in which an identity is looked up. `lower` folds ASCII and other simple case only.
+
+    Look-alike letters of other scripts stay different: nothing here maps one person to another.
+    Raises ValueError for a form that is not known.
+    """
+    if how == "":
+        return value
+    if how == "lower":
+        return str(value).strip().lower()
+    if how == "e164":
+        digits = "".join(c for c in str(value) if c.isascii() and c.isdigit())
+        return "+" + digits
+    raise ValueError(f"unknown normalisation {how!r}")
+
+
+@dataclass
+class Known:
+    """What is known of the person so far: since when they hold each identity, and second matching points."""
+
+    since: dict[str, str] = field(default_factory=dict)  # normalised identity -> ISO time
+    points: dict[str, set[str]] = field(default_factory=dict)  # kind -> values
+
+    @staticmethod
+    def can_learn(collection: Collection) -> bool:
+        """Whether records of the collection tell anything that is compared later."""
+        return any(f.second_point for f in collection.fields.values()) or any(
+            w.identity and w.identity.since for w in collection.ways
+        )
+
+    def learn(self, collection: Collection, record: dict[str, Any]) -> None:
+        """Take in what a sound record tells."""
+        for name, f in collection.fields.items():
+            value = at_path(record, name)
+            if f.second_point and value:
+                self.points.setdefault(f.second_point, set()).add(point(value))
+        for way in collection.ways:
+            if way.identity and way.identity.verified and way.identity.since:
+                value, since = at_path(record, way.field), at_path(record, way.identity.since)
+                if value and since:
+                    self.since[normalise(value, way.identity.normalise)] = as_time(since).isoformat()
+
+
+def point(value: Any) -> str:
+    """A second matching point as it is compared: case and spaces do not tell people apart, letters do."""
+    return " ".join(str(value).split()).lower()
+
+
+def as_time(value: Any) -> datetime:
+    """A stored time in UTC: ISO 8601 text, a datetime, or seconds since 1970; without zone it is taken as UTC."""
+    if isinstance(value, (int, float)):
+        return datetime.fromtimestamp(value, UTC)
+    time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def is_sound(collection: Collection, way: Way, record: dict[str, Any], known: Known, now: datetime) -> bool:
+    """Whether the record, found by `way`, is the person's without a person having to look."""
+    if way.identity is None or _held(way, way.identity, record, known, now):
+        return True
+    return any(
+        point(value) in known.points.get(f.second_point, ())
+        for name, f in collection.fields.items()
+        if f.second_point and (value := at_path(record, name))
+    )
+
+
+def _held(way: Way, identity: Identity, record: dict[str, Any], known: Known, now: datetime) -> bool:
+    if not identity.verified:
+        return False
+    recorded = at_path(record, identity.recorded) if identity.recorded else None
+    if recorded is None:
+        return not identity.recorded
+    at = as_time(recorded)
+    since = known.since.get(normalise(at_path(record, way.field), identity.normalise))
+    if since is not None:
+        return at >= datetime.fromisoformat(since)
+    return identity.valid_days > 0 and at + timedelta(days=identity.valid_days) >= now

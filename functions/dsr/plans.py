@@ -1,0 +1,28 @@
+"""Plans by version: a case runs to its end with the version of the map that it started with."""
+
+from functools import lru_cache
+
+from dsr.aws import client
+from dsr.datamap.plan import Plan, from_json, load, to_json
+
+
+def keep(bucket: str) -> str:
+    """Store the shipped plan under its version; returns the version. Harmless when it is there already."""
+    plan = load()
+    client("s3").put_object(Bucket=bucket, Key=_key(plan.version), Body=to_json(plan).encode())
+    return plan.version
+
+
+def of_version(version: str, bucket: str) -> Plan:
+    """The plan of that version: the shipped one, or the stored one of an earlier deployment."""
+    shipped = load()
+    return shipped if shipped.version == version else _stored(version, bucket)
+
+
+@lru_cache(maxsize=4)
+def _stored(version: str, bucket: str) -> Plan:
+    return from_json(client("s3").get_object(Bucket=bucket, Key=_key(version))["Body"].read())
+
+
+def _key(version: str) -> str:
+    return f"plans/{version}.json"

@@ -1,0 +1,62 @@
+"""What every kind of store does: the same verbs, in pages, to the end, resumable, never silently partial."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dsr.datamap.plan import Collection, Way
+
+# A place to go on from: anything that JSON can hold. None: from the beginning, or at the end.
+Cursor = Any
+
+
+@dataclass(frozen=True)
+class Original:
+    """A file that belongs to a record and is too large to be a value: where it lies."""
+
+    bucket: str
+    object_key: str
+    version: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record: the values by field name, and the file it stands for, if any."""
+
+    values: dict[str, Any]
+    original: Original | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some records, and where to go on after them; `after` None means there is no more."""
+
+    records: list[Record]
+    after: Cursor
+
+
+class Store(Protocol):
+    """A store of one kind, opened for one store of the map."""
+
+    def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor) -> Iterator[Page]:
+        """All records whose `way.field` equals one of `values`, in pages, from `after` on.
+
+        Raises StoreFault when the collection, its index or the permission is missing: what cannot
+        be answered is an error, never an empty result.
+        """
+        ...
+
+
+def each_value(values: Sequence[Any], after: Cursor) -> Iterator[tuple[int, Any, Cursor]]:
+    """For stores that ask once per value: (index, value, cursor within it), from `after` = [index, inner]."""
+    start, inner = after if after is not None else (0, None)
+    for index in range(start, len(values)):
+        yield index, values[index], inner if index == start else None
+
+
+def beyond(values: Sequence[Any], index: int, inner: Cursor) -> Cursor:
+    """The cursor after a page of value `index`: within it, at the next value, or None at the end."""
+    if inner is not None:
+        return [index, inner]
+    return [index + 1, None] if index + 1 < len(values) else None

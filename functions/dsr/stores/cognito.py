@@ -1,0 +1,72 @@
+"""Cognito user pools: users by their subject id, federated ones included."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from dsr.aws import client_as
+from dsr.datamap.plan import Collection, Way
+from dsr.datamap.plan import Store as StorePlan
+from dsr.errors import StoreFault
+from dsr.stores.base import Cursor, Page, Record, beyond, each_value
+
+_FAULTS = {
+    "ResourceNotFoundException": "missing_collection",
+    "AccessDeniedException": "missing_permission",
+    "NotAuthorizedException": "missing_permission",
+}
+# What ListUsers can filter by exactly (Amazon Cognito, ListUsers, Filter).
+_FILTERS = {"sub", "username", "email", "phone_number", "preferred_username"}
+
+
+class CognitoStore:
+    """The user pool of one store."""
+
+    def __init__(self, store: StorePlan) -> None:
+        self._store = store
+        self._pool = store.connection["user_pool"]
+
+    def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor) -> Iterator[Page]:
+        """See `base.Store.find`."""
+        if way.field not in _FILTERS:
+            raise StoreFault("unsupported", f"{collection.path}.{way.field}: a pool is not searched by it")
+        for index, value, start in each_value(values, after):
+            while True:
+                quoted = str(value).replace("\\", "\\\\").replace('"', '\\"')
+                answer = self._call(
+                    collection,
+                    "list_users",
+                    UserPoolId=self._pool,
+                    Filter=f'{way.field} = "{quoted}"',
+                    **({"PaginationToken": start} if start else {}),
+                )
+                start = answer.get("PaginationToken")
+                # The filter's own reading of case is not relied on: the value must be the value.
+                users = [u for u in map(_values, answer["Users"]) if u.get(way.field) == value]
+                yield Page([Record(u) for u in users], beyond(values, index, start))
+                if not start:
+                    break
+
+    def _call(self, collection: Collection, verb: str, **arguments: Any) -> dict[str, Any]:
+        try:
+            return getattr(client_as(self._store.access, "cognito-idp"), verb)(**arguments)  # type: ignore[no-any-return]
+        except ClientError as error:
+            code = _FAULTS.get(error.response["Error"]["Code"])
+            if code:
+                raise StoreFault(code, f"{collection.path}: {error.operation_name}") from None
+            raise
+
+
+def _values(user: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {a["Name"]: a["Value"] for a in user.get("Attributes", ())}
+    if "identities" in values:
+        values["identities"] = json.loads(values["identities"])
+    return values | {
+        "username": user["Username"],
+        "status": user["UserStatus"],
+        "enabled": user["Enabled"],
+        "created_at": user["UserCreateDate"],
+        "updated_at": user["UserLastModifiedDate"],
+    }

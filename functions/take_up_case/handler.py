@@ -1,0 +1,12 @@
+"""Lambda entry: see `dsr.taking_up.take_up`."""
+
+from typing import Any
+
+from dsr.boundary import step
+from dsr.taking_up import take_up
+
+
+@step
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Called by the workflow."""
+    return {**take_up(event)}
