@@ -1,0 +1,1 @@
+"""CraftZone, the sample community: invented people, their records, and the stores that hold them."""
