@@ -3,10 +3,12 @@ SHELL := /bin/bash
 
 # Where things are, and what one may choose: make demo PEOPLE=20000 PORT=4600
 VENV ?= .venv
-PORT ?= 4566
-PEOPLE ?= 2000
+PORT ?=
+PEOPLE ?=
+KEEP ?=
 PY := $(VENV)/bin/python
 READY := $(VENV)/.dsr-ready
+CLOUD = $(if $(PORT),--port $(PORT)) $(if $(PEOPLE),--people $(PEOPLE))
 
 # Compiled files stay out of functions/, which is packaged as it stands; tools neither phone home nor ask who we are.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
@@ -24,11 +26,11 @@ $(READY): requirements/dev.lock requirements/install pyproject.toml
 	@requirements/install $(VENV)
 	@touch $@
 
-demo: $(READY) ## a person of the sample community gets their data, start to end, then it checks itself (PEOPLE=2000 PORT=4566)
-	@$(PY) -m infra.local demo --people $(PEOPLE) --port $(PORT)
+demo: $(READY) ## a person of the sample community gets their data, start to end, then it checks itself (PEOPLE=2000 PORT=4566 KEEP=1)
+	@$(PY) -m infra.local demo $(CLOUD) $(if $(KEEP),--keep)
 
 up: $(READY) ## start the local cloud with everything deployed and leave it running (PEOPLE=2000 PORT=4566)
-	@$(PY) -m infra.local up --people $(PEOPLE) --port $(PORT)
+	@$(PY) -m infra.local up $(CLOUD)
 
 down: $(READY) ## stop it; what it holds is kept for the next `make up`
 	@$(PY) -m infra.local down
@@ -46,7 +48,7 @@ lint: $(READY) ## style, types and templates
 	AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none $(VENV)/bin/sam validate --lint
 
 bench: $(READY) ## measure, print a table, write build/bench.json (PORT=4566)
-	@$(PY) -m benchmarks --port $(PORT)
+	@$(PY) -m benchmarks $(if $(PORT),--port $(PORT))
 
 # MAP is the company's data map, SET what its ${...} stand for. The first run asks for the stack's parameters
 # (each explains itself) and keeps the answers in samconfig.toml; later runs use them.

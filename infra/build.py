@@ -9,9 +9,10 @@
 requirements/. `--local` leaves base and sql empty but for a README: the local cloud runs functions on the
 interpreter that has these packages already, and unpacks each layer anew for every worker it starts.
 
-boto3 is not shipped: Lambda's python3.13 has it, and a copy would add 32 MB to every cold start. The calls made
-here are all older than that runtime (S3 checksums, conditional writes, SES v2, Step Functions task tokens), so
-whichever version AWS maintains there will do; the one that is tested is the one requirements/dev.lock names.
+boto3 is not shipped: Lambda's python3.13 has it, and a copy would add 32 MB to every cold start. The calls
+made here are all older than that runtime (S3 checksums, conditional writes, SES v2, Step Functions task
+tokens), so whichever version AWS maintains there will do; the one that is tested is the one
+requirements/dev.lock names.
 
 The same input gives the same bytes: sam names what it uploads by content, so what did not change stays.
 """

@@ -1,0 +1,231 @@
+"""`make demo`: a person of the sample community asks for their data, gets it, and everything is checked.
+
+The person does only what a browser does: fill in forms, press buttons, read mail. Only the checks afterwards
+look inside.
+"""
+
+import re
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.table import Table
+
+from infra.craftzone import load
+from infra.craftzone.holdings import Person
+from infra.local import checks, down
+from infra.local.browser import Browser, Page
+from infra.local.cloud import Cloud
+from infra.local.home import ROOT, Home, LocalCloudError
+from infra.local.show import Show
+from infra.local.traces import traces
+from infra.local.up import Running, bring_up
+
+PERSONA = "everything"
+OUT = ROOT / "build/demo"
+CODE = re.compile(r"^\s*(\d{4}) (\d{4})\s*$", re.MULTILINE)
+CASE = re.compile(r"/requests/([0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){3})(?:[/?#]|$)")
+MAIL_SECONDS = 30.0
+WORK_SECONDS = 180.0
+STEPS_TO_PROVE = 6
+
+
+@dataclass(frozen=True)
+class Told:
+    """How the story ended: where the bundle lies, and the pages that belong to it."""
+
+    bundle: Path
+    status_page: str
+
+
+def demo(home: Home, port: int | None, wanted: int | None, show: Show, *, keep: bool) -> int:
+    """Start from nothing, play the story, check it. `keep` leaves everything running afterwards.
+
+    Returns the exit code: 0 if the bundle is the truth and nothing leaked.
+    """
+    running = bring_up(home, port, wanted, show, clean=True)
+    try:
+        show.say(f"\nWatch it:  form {running.url}/  mails {running.cloud.mailbox}\n")
+        told = play(running, show)
+        faults = check(running, told, show)
+    except BaseException:
+        down.take_down(home)
+        raise
+    if not keep:
+        with show.stage("stop the local cloud"):
+            down.take_down(home)
+    show.say(f"\nbundle       {told.bundle}")
+    show.say(f"form         {running.url}/")
+    show.say(f"status page  {told.status_page}")
+    show.say(f"mails        {running.cloud.mailbox}")
+    if keep:
+        show.say("It still runs, so that you can look at these; `make down` stops it.")
+    else:
+        show.say(
+            "`make up` starts it again with all that it holds, this case included, for you to look at these."
+        )
+    if faults:
+        show.say(f"\n[red]{len(faults)} faults:[/]")
+        for fault in faults:
+            show.console.print(f"  {fault}", markup=False)
+        return 1
+    show.say(f"\nEverything checked, nothing found wrong. {show.total():.0f} s in all.")
+    return 0
+
+
+def play(running: Running, show: Show) -> Told:
+    """The story: ask, confirm, sign in, wait, download. Raises LocalCloudError if it goes another way."""
+    person = running.community.person(PERSONA)
+    browser = Browser()
+    asked_at = time.time()
+    with show.stage(f"{person.name} asks for a copy of their data"):
+        page = ask(browser, running.url, person)
+        case = case_of(page)
+    with show.stage("they confirm their mailbox and sign in to their account"):
+        page = prove(browser, running.cloud, page, person, asked_at)
+    started = time.monotonic()
+    waiting = f"all stores are searched for them (request {case})"
+    with show.stage(waiting):
+        page = wait_until_ready(browser, page, lambda text: show.detail(waiting, text))
+    gathered = time.monotonic() - started
+    with show.stage("they download it"):
+        content = download(browser, running.cloud, page, person)
+        OUT.mkdir(parents=True, exist_ok=True)
+        (OUT / "bundle.zip").write_bytes(content)
+    show.say(f"  {gathered:.1f} s from proven identity to bundle, {len(content):,} bytes")
+    return Told(OUT / "bundle.zip", f"{running.url}/requests/{case}")
+
+
+def ask(browser: Browser, url: str, person: Person) -> Page:
+    """Fill in the form as this person and send it. Returns the page that follows."""
+    page = browser.get(f"{url}/")
+    form = page.form("submission", "right", "email")
+    page = browser.submit(page, form, right="access", email=person.email, name=person.name, for_whom="self")
+    if page.status != 200:
+        raise LocalCloudError(f"the form was answered with {page.status}: {page.text[:400]}")
+    return page
+
+
+def case_of(page: Page) -> str:
+    """The reference of the request whose page this is. Raises LocalCloudError if it is none."""
+    found = CASE.search(urlsplit(page.url).path)
+    if not found:
+        raise LocalCloudError(f"{page.url} is no page of a request; it says: {page.text[:400]}")
+    return found[1]
+
+
+def prove(browser: Browser, cloud: Cloud, page: Page, person: Person, since: float) -> Page:
+    """Do whatever the page asks to prove who one is: a code from the mailbox, the account's sign-in.
+
+    `since`: codes mailed before that moment (seconds since 1970) are old. Returns the first page that asks no
+    more.
+    """
+    used: set[str] = set()
+    for _ in range(STEPS_TO_PROVE):
+        if page.has_form("code"):
+            code = mailed_code(cloud, person.email, since, used)
+            used.add(code)
+            page = browser.submit(page, page.form("code"), code=code)
+        elif page.has_form(action="/sign-in"):
+            page = sign_in(browser, page, person)
+        else:
+            return page
+    raise LocalCloudError(f"{page.url} goes on asking for proof; it says: {page.text[:400]}")
+
+
+def sign_in(browser: Browser, page: Page, person: Person) -> Page:
+    """Through the company's own sign-in page and back."""
+    hosted = browser.submit(page, page.form(action="/sign-in"))
+    form = hosted.form("username", "password")
+    back = browser.submit(hosted, form, username=person.email, password=load.DEMO_PASSWORD)
+    return browser.submit(back, back.form(action="/sign-in/callback"))
+
+
+def mailed_code(cloud: Cloud, address: str, since: float, used: set[str]) -> str:
+    """The newest unused code mailed to `address`, waited for. Raises LocalCloudError if none comes."""
+    end = time.monotonic() + MAIL_SECONDS
+    while time.monotonic() < end:
+        for mail in reversed(cloud.mails(address)):
+            found = CODE.search(mail.text)
+            if mail.sent_at >= since and found and "".join(found.groups()) not in used:
+                return "".join(found.groups())
+        time.sleep(0.1)
+    raise LocalCloudError(f"no mail with a code came within {MAIL_SECONDS:.0f} s")
+
+
+def wait_until_ready(browser: Browser, page: Page, tell: object) -> Page:
+    """Reload the status page until it offers the download. Raises LocalCloudError if it never does."""
+    end = time.monotonic() + WORK_SECONDS
+    while True:
+        ready = [link for link in page.links if urlsplit(link).path.endswith("/download")]
+        if ready or page.has_form(action="/download"):
+            return page
+        if time.monotonic() > end:
+            raise LocalCloudError(f"not ready after {WORK_SECONDS:.0f} s; the page says: {page.text[:1000]}")
+        if callable(tell):
+            tell(page.text[:100])
+        time.sleep(0.2)
+        page = browser.get(page.url)
+
+
+def download(browser: Browser, cloud: Cloud, page: Page, person: Person) -> bytes:
+    """Open the download page, prove again what it asks, and press its button. Returns the bytes of the
+    bundle."""
+    asked_at = time.time()
+    for link in page.links:
+        if urlsplit(link).path.endswith("/download"):
+            page = browser.get(absolute(page, link))
+            break
+    page = prove(browser, cloud, page, person, asked_at)
+    file = browser.submit(page, page.form(action="/download"))
+    if file.status != 200 or not zipfile.is_zipfile(_seekable(file.body)):
+        raise LocalCloudError(f"the download gave {file.status} and no bundle: {file.text[:400]}")
+    return file.body
+
+
+def check(running: Running, told: Told, show: Show) -> list[str]:
+    """Print what the bundle holds, and find what is wrong: with it, or left behind in the product."""
+    with show.stage("compare the bundle with what the community holds about them"):
+        bundle = checks.read_bundle(told.bundle)
+        person = running.community.person(PERSONA)
+        truth = running.community.records_of(PERSONA, typed={"name": person.name})
+        faults = checks.manifest_faults(bundle) + checks.record_faults(truth, bundle)
+    show.console.print(contents(bundle))
+    with show.stage("look for their values in every log, history, queue and table of the product"):
+        needles = checks.Needles(running.community.personal_values_of(PERSONA))
+        searched = 0
+        for where, text in traces(running.cloud):
+            searched += 1
+            faults += [f"leak: {where} holds {value!r}" for value in sorted(needles.in_text(text))]
+    show.say(f"  {searched:,} texts searched")
+    return list(dict.fromkeys(faults))
+
+
+def contents(bundle: checks.Bundle) -> Table:
+    """What the bundle holds, per store, as a table."""
+    table = Table("store", "collection", "records", "files", title="What the bundle holds")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    originals = bundle.originals
+    for (store, collection), records in bundle.records.items():
+        files = originals.pop(store, [])
+        size = sum(size for size, _ in files)
+        table.add_row(
+            store, collection, f"{len(records):,}", f"{len(files)} ({size / 1024:,.0f} KB)" if files else ""
+        )
+    return table
+
+
+def absolute(page: Page, link: str) -> str:
+    """`link` as the address that `page` means by it."""
+    from urllib.parse import urljoin
+
+    return urljoin(page.url, link)
+
+
+def _seekable(content: bytes) -> object:
+    from io import BytesIO
+
+    return BytesIO(content)

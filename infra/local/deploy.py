@@ -1,0 +1,165 @@
+"""Putting the stacks into the local cloud: the sample community's, the roles its owner grants, and the
+product's.
+
+All three go through `sam deploy`, as they would on AWS, and the product's template.yaml is the file that one
+deploys there.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from infra import build
+from infra.local import postgres, processes
+from infra.local.cloud import Cloud
+from infra.local.home import ROOT, Home, LocalCloudError
+
+COMMUNITY_STACK = "craftzone"
+ROLES_STACK = "craftzone-roles"
+PRODUCT_STACK = "dsr"
+SENDER = "privacy@craftzone.example"
+# All others are the defaults that one deploys with on AWS. The local cloud speaks plain HTTP.
+PRODUCT_PARAMETERS = {"Sender": SENDER, "RequireTls": "false"}
+CLIENT_NAME = "dsr"
+
+
+def deploy_community(home: Home, cloud: Cloud, server: postgres.Server) -> dict[str, str]:
+    """Deploy the stores of the sample community. Returns the stack's outputs."""
+    parameters = {
+        "DatabaseHost": postgres.HOST,
+        "DatabasePort": str(server.port),
+        "DatabasePassword": home.secret("dsr"),
+    }
+    return sam_deploy(home, cloud, ROOT / "infra/craftzone/template.yaml", COMMUNITY_STACK, parameters)
+
+
+def build_product(user_pool: str) -> None:
+    """Compile the community's data map and fill the layers. `user_pool` is the id of its sign-in."""
+    values = {"account": processes.ACCOUNT, "region": processes.REGION, "user_pool": user_pool}
+    try:
+        build.build(aws=False, data_map=ROOT / "infra/craftzone/datamap.yaml", values=values)
+    except (build.BuildError, build.MapError) as error:
+        raise LocalCloudError(str(error)) from None
+
+
+def deploy_product(home: Home, cloud: Cloud, user_pool: str) -> str:
+    """Deploy template.yaml, then the roles that trust it, and settle what an operator settles by hand on AWS.
+
+    Returns the address of the public pages.
+    """
+    outputs = sam_deploy(home, cloud, ROOT / "template.yaml", PRODUCT_STACK, PRODUCT_PARAMETERS)
+    sam_deploy(home, cloud, ROOT / "build/plan/roles.template.json", ROLES_STACK, {})
+    # The id of an API changes with every edit of it here (not on AWS), so it is read after each deployment.
+    url = cloud.api_url(outputs["ApiId"])
+    _set_parameter(cloud, "/dsr/public-url", url)
+    client = _sign_in_client(cloud, user_pool, f"{url}/sign-in/callback")
+    issuer = f"https://cognito-idp.{processes.REGION}.amazonaws.com/{user_pool}"
+    # The hosted pages are at the cloud's own address, whatever the pool's domain; the tokens name the real
+    # issuer.
+    sign_in = {"domain": cloud.endpoint, "client_id": client, "issuer": issuer}
+    _set_parameter(cloud, "/dsr/member-sign-in", json.dumps(sign_in))
+    cloud.client("sesv2").create_email_identity(EmailIdentity=SENDER)
+    return url
+
+
+def sam_deploy(
+    home: Home, cloud: Cloud, template: Path, stack: str, parameters: dict[str, str]
+) -> dict[str, str]:
+    """Deploy `template` as it is with the sam command. Returns the stack's outputs.
+
+    Raises LocalCloudError with the end of what sam said if it fails.
+    """
+    config = home.root / "samconfig.toml"  # not the operator's own, which names their account and answers
+    config.write_text("version = 0.1\n")
+    command = [
+        *(sys.executable, "-m", "samcli", "deploy", "--config-file", str(config)),
+        *("--template-file", str(template), "--stack-name", stack, "--resolve-s3"),
+        *("--capabilities", "CAPABILITY_NAMED_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"),
+        *("--no-progressbar", "--region", processes.REGION),
+    ]
+    if parameters:
+        command += ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+    result = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=_sam_environment(home, cloud),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    log = home.log("sam")
+    with log.open("a") as file:
+        file.write(f"--- {stack}\n{result.stdout}")
+    if result.returncode:
+        end = "\n".join(result.stdout.rstrip().splitlines()[-25:])
+        raise LocalCloudError(f"sam could not deploy {template.name} as {stack} (all of it: {log}):\n{end}")
+    return stack_outputs(cloud, stack)
+
+
+def stack_outputs(cloud: Cloud, stack: str) -> dict[str, str]:
+    """The outputs of a deployed stack by name. Raises LocalCloudError if it is not there."""
+    client = cloud.client("cloudformation")
+    try:
+        described = client.describe_stacks(StackName=stack)["Stacks"][0]
+    except client.exceptions.ClientError:
+        raise LocalCloudError(f"the stack {stack} is not deployed") from None
+    return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+
+
+def _sam_environment(home: Home, cloud: Cloud) -> dict[str, str]:
+    own = home.root / "sam"
+    own.mkdir(exist_ok=True)
+    # sam would ask the network for its newest version, at its first use in a home and then weekly.
+    checked = {"lastVersionCheck": datetime.now(UTC).timestamp(), "telemetryEnabled": False}
+    (own / "metadata.json").write_text(json.dumps(checked))
+    home.temporary.mkdir(exist_ok=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))}
+    return (
+        kept
+        | cloud.environment
+        | {
+            "SAM_CLI_TELEMETRY": "0",
+            # Seconds between looks at the stack; by default 5 pass even if it is ready at once.
+            "SAM_CLI_POLL_DELAY": "0.2",
+            "__SAM_CLI_APP_DIR": str(own),
+            "TMPDIR": str(home.temporary),
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+    )
+
+
+def _set_parameter(cloud: Cloud, name: str, value: str) -> None:
+    cloud.client("ssm").put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+
+
+def _sign_in_client(cloud: Cloud, user_pool: str, callback: str) -> str:
+    """The product's app client in the community's user pool, made or brought up to date. Returns its id.
+
+    Not part of a stack: the callback holds the API's address and the API's settings hold the client's id,
+    which CloudFormation calls a circle. A public client: the secret of the sign-in is PKCE's.
+    """
+    cognito = cloud.client("cognito-idp")
+    settings: dict[str, Any] = {
+        "UserPoolId": user_pool,
+        "ClientName": CLIENT_NAME,
+        "AllowedOAuthFlowsUserPoolClient": True,
+        "AllowedOAuthFlows": ["code"],
+        "AllowedOAuthScopes": ["openid", "email"],
+        "SupportedIdentityProviders": ["COGNITO"],
+        "CallbackURLs": [callback],
+        "PreventUserExistenceErrors": "ENABLED",
+    }
+    for page in cognito.get_paginator("list_user_pool_clients").paginate(UserPoolId=user_pool):
+        for client in page["UserPoolClients"]:
+            if client["ClientName"] == CLIENT_NAME:
+                cognito.update_user_pool_client(ClientId=client["ClientId"], **settings)
+                return str(client["ClientId"])
+    made = cognito.create_user_pool_client(GenerateSecret=False, **settings)
+    return str(made["UserPoolClient"]["ClientId"])
