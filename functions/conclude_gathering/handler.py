@@ -7,6 +7,6 @@ from dsr.concluding import conclude
 
 
 @step
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: dict[str, Any], _: Any) -> dict[str, Any]:
     """Called by the workflow."""
     return {**conclude(event)}

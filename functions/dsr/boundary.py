@@ -24,10 +24,12 @@ def step(handler: Callable[[dict[str, Any], Any], T]) -> Callable[[dict[str, Any
 
     @functools.wraps(handler)
     def run(event: dict[str, Any], context: Any) -> T:
-        about = {name: event[name] for name in ("case_id", "visit", "notice") if isinstance(event.get(name), str)}
+        about = {
+            name: event[name] for name in ("case_id", "visit", "notice") if isinstance(event.get(name), str)
+        }
         try:
             result = handler(event, context)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the edge: re-raised below without its text
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{type(error).__name__} at {frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
             logger.error("step failed", extra=about | {"error": where})

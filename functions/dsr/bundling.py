@@ -60,7 +60,8 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
         path = fault.about.partition(":")[0]
         visit = next(v.visit for v in plan.visits if path in {c.path for c in plan.collections_of(v)})
         book.move(
-            case, State.NEEDS_ATTENTION, "needs_attention", "workflow", {"reason": fault.code, "visit": visit},
+            case, State.NEEDS_ATTENTION, "needs_attention", "workflow",
+            {"reason": fault.code, "visit": visit},
             attention=(Attention(visit, fault.code, fault.about),), resume=State.GATHERING,
         )  # fmt: skip
         return {"outcome": "needs_attention"}

@@ -46,9 +46,7 @@ class State(StrEnum):
 
 
 S = State
-ENDED = frozenset(
-    {S.ERASED, S.ERASED_IN_PART, S.NOTHING_FOUND, S.CLOSED, S.EXPIRED, S.WITHDRAWN, S.REFUSED}
-)
+ENDED = frozenset({S.ERASED, S.ERASED_IN_PART, S.NOTHING_FOUND, S.CLOSED, S.EXPIRED, S.WITHDRAWN, S.REFUSED})
 
 MOVES: dict[State, frozenset[State]] = {
     S.RECEIVED: frozenset({S.AWAITING_IDENTITY, S.RESOLVING, S.WITHDRAWN, S.REFUSED}),
@@ -134,7 +132,7 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True)
 class Attention:
-    """Why a person must look: which visit (or step), a fixed word, and the thing at fault; no personal data."""
+    """Why a person must look: which visit, a fixed word, and the thing at fault; no personal data."""
 
     visit: str
     reason: str
@@ -164,7 +162,8 @@ class Case:
     attempt: int = 1
     resume: State | None = None
     attention: tuple[Attention, ...] = ()
-    decisions: dict[str, str] = field(default_factory=dict)  # collection -> include | exclude (doubtful records)
+    # By what an agent decided on: `store.collection` → include | exclude, `visit:<id>` → leave_out.
+    decisions: dict[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     outcome: str = ""
     bundle: dict[str, Any] = field(default_factory=dict)  # key, size, sha256, expires_at

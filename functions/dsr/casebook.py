@@ -19,7 +19,19 @@ from dsr.items import from_item, to_item
 
 # What an event may say, and nothing else: the audit trail cannot be erased, so it holds no free text.
 EVENT_FIELDS = frozenset(
-    {"right", "channel", "contact", "reason", "visit", "outcome", "notice", "proof", "records", "decision", "step"}
+    {
+        "right",
+        "channel",
+        "contact",
+        "reason",
+        "visit",
+        "outcome",
+        "notice",
+        "proof",
+        "records",
+        "decision",
+        "step",
+    }
 )
 
 
@@ -55,7 +67,9 @@ class Casebook:
 
     def get(self, case_id: str) -> Case:
         """The case, read consistently. Raises NotFound."""
-        answer = client("dynamodb").get_item(TableName=self.cases, Key=_key(case_id, "case"), ConsistentRead=True)
+        answer = client("dynamodb").get_item(
+            TableName=self.cases, Key=_key(case_id, "case"), ConsistentRead=True
+        )
         if "Item" not in answer:
             raise NotFound(f"no case {case_id}")
         return _to_case(from_item(answer["Item"]))
@@ -68,11 +82,15 @@ class Casebook:
 
     def parts(self, case_id: str, prefix: str) -> Iterator[dict[str, Any]]:
         """All parts of the case whose name begins with `prefix`, in order, to the last page."""
-        pages = client("dynamodb").get_paginator("query").paginate(
-            TableName=self.cases,
-            KeyConditionExpression="case_id = :c AND begins_with(part, :p)",
-            ExpressionAttributeValues=to_item({":c": case_id, ":p": prefix}),
-            ConsistentRead=True,
+        pages = (
+            client("dynamodb")
+            .get_paginator("query")
+            .paginate(
+                TableName=self.cases,
+                KeyConditionExpression="case_id = :c AND begins_with(part, :p)",
+                ExpressionAttributeValues=to_item({":c": case_id, ":p": prefix}),
+                ConsistentRead=True,
+            )
         )
         for page in pages:
             for item in page["Items"]:
@@ -105,13 +123,17 @@ class Casebook:
         return found
 
     def open_cases(self) -> Iterator[Case]:
-        """Every case that something is still to be done for, by deadline. Read from an index: may lag a moment."""
-        pages = client("dynamodb").get_paginator("query").paginate(
-            TableName=self.cases,
-            IndexName="open-cases",
-            KeyConditionExpression="#open = :yes",
-            ExpressionAttributeNames={"#open": "open"},
-            ExpressionAttributeValues=to_item({":yes": "yes"}),
+        """Every case that something is still to be done for, by deadline; from an index: may lag a moment."""
+        pages = (
+            client("dynamodb")
+            .get_paginator("query")
+            .paginate(
+                TableName=self.cases,
+                IndexName="open-cases",
+                KeyConditionExpression="#open = :yes",
+                ExpressionAttributeNames={"#open": "open"},
+                ExpressionAttributeValues=to_item({":yes": "yes"}),
+            )
         )
         for page in pages:
             for item in page["Items"]:
@@ -140,7 +162,13 @@ class Casebook:
         return True
 
     def move(
-        self, case: Case, to: State, name: str, actor: str, about: dict[str, str] | None = None, **changes: Any
+        self,
+        case: Case,
+        to: State,
+        name: str,
+        actor: str,
+        about: dict[str, str] | None = None,
+        **changes: Any,
     ) -> Case:
         """Move the case and append the event, both or neither; returns the case as it now stands.
 

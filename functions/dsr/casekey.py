@@ -7,8 +7,9 @@ The public half stands on the case: functions that only write need no right to t
 """
 
 from functools import lru_cache
+from typing import Any
 
-from pyrage import decrypt, encrypt, x25519
+from pyrage import decrypt, encrypt, x25519  # type: ignore[import-untyped]
 
 from dsr.aws import client
 from dsr.errors import NotFound
@@ -29,15 +30,15 @@ def create(case_id: str, table: str, kms_key: str) -> str:
             ConditionExpression="attribute_not_exists(case_id)",
         )
     except dynamodb.exceptions.ConditionalCheckFailedException:
-        return _item(case_id, table)["recipient"]["S"]  # type: ignore[no-any-return]
+        return str(_item(case_id, table)["recipient"]["S"])
     return recipient
 
 
-def _item(case_id: str, table: str):  # type: ignore[no-untyped-def]
+def _item(case_id: str, table: str) -> dict[str, Any]:
     item = client("dynamodb").get_item(TableName=table, Key={"case_id": {"S": case_id}}, ConsistentRead=True)
     if "Item" not in item:
         raise NotFound(f"the key of case {case_id} is destroyed or was never made")
-    return item["Item"]
+    return dict(item["Item"])
 
 
 @lru_cache(maxsize=16)
@@ -49,12 +50,12 @@ def _identity(case_id: str, table: str) -> x25519.Identity:
 
 def seal(recipient: str, content: bytes) -> bytes:
     """`content` readable only with the secret half of `recipient`."""
-    return encrypt(content, [x25519.Recipient.from_str(recipient)])
+    return bytes(encrypt(content, [x25519.Recipient.from_str(recipient)]))
 
 
 def unseal(case_id: str, table: str, sealed: bytes) -> bytes:
-    """What was sealed for the case. Raises NotFound once its key is destroyed, pyrage.DecryptError if altered."""
-    return decrypt(sealed, [_identity(case_id, table)])
+    """What was sealed for the case. Raises NotFound without its key, pyrage.DecryptError if altered."""
+    return bytes(decrypt(sealed, [_identity(case_id, table)]))
 
 
 def destroy(case_id: str, table: str) -> None:

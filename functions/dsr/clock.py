@@ -34,8 +34,10 @@ REGIMES: dict[str, Regime] = {
     )
 }
 
+# The Union's members, and Iceland, Liechtenstein and Norway (EEA Joint Committee Decision 154/2018).
 _GDPR = (
-    "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE IS LI NO".split()
+    *("AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR", "HU", "IE", "IT", "LV"),
+    *("LT", "LU", "MT", "NL", "PL", "PT", "RO", "SK", "SI", "ES", "SE", "IS", "LI", "NO"),
 )
 _BY_COUNTRY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_GDPR, ("gdpr",)),

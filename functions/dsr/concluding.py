@@ -38,12 +38,14 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
         return {"outcome": moved.state.value}
     found = records_found(visits)
     to = State.BUNDLING if found else State.NOTHING_FOUND
-    moved = book.move(case, to, "gathered", "workflow", {"records": str(found)}, attention=(), outcome=outcome(case))
+    moved = book.move(
+        case, to, "gathered", "workflow", {"records": str(found)}, attention=(), outcome=outcome(case)
+    )
     return {"outcome": moved.state.value}
 
 
 def open_points(plan: Plan, case: Case, visits: dict[str, Visit]) -> tuple[Attention, ...]:
-    """What keeps the case from going on: stores without an answer, and matches that a person must judge. Pure."""
+    """What keeps the case from going on: stores without answer, matches that a person must judge. Pure."""
     points = []
     for planned in plan.visits:
         if case.decisions.get(f"visit:{planned.visit}") == "leave_out":

@@ -44,7 +44,9 @@ class Desk:
             for visit in plan.visits:
                 if visit.wave > wave or path in {c.path for c in plan.collections_of(visit)}:
                     self._reset(case, visit.visit)
-        return self._resume(case, case.resume or State.GATHERING, "judged", {"decision": said}, decided.decisions)
+        return self._resume(
+            case, case.resume or State.GATHERING, "judged", {"decision": said}, decided.decisions
+        )
 
     def join_accounts(self, case: Case) -> Case:
         """Accept that the case reaches two accounts of the same person, and go on."""
@@ -65,14 +67,22 @@ class Desk:
 
     def refuse(self, case: Case, reason: str) -> Case:
         """End the case with a reasoned refusal (`reason` is one of the fixed words of the notice)."""
-        return self._resume(case, State.REFUSED, "refused", {"reason": reason}, case.decisions, outcome=reason)
+        return self._resume(
+            case, State.REFUSED, "refused", {"reason": reason}, case.decisions, outcome=reason
+        )
 
     def _reset(self, case: Case, visit: str) -> None:
         plan = plans.of_version(case.map_version, self._bucket)
         forget_visit(self._book, Staging(self._bucket, self._book.keys, case), plan, case, visit)
 
     def _resume(
-        self, case: Case, to: State, name: str, about: dict[str, str], decisions: dict[str, str], **changes: object
+        self,
+        case: Case,
+        to: State,
+        name: str,
+        about: dict[str, str],
+        decisions: dict[str, str],
+        **changes: object,
     ) -> Case:
         moved = self._book.move(
             case, to, name, f"agent:{self._agent}", about,

@@ -107,8 +107,8 @@ class Gathering:
     def _follow(self, collection: Collection, progress: _Progress) -> bool:
         """Follow one way from where it stands to its end, or until time is up (False)."""
         way = collection.ways[progress.way]
-        values = self._values(collection, way)
-        earlier = [(w, set(map(str, self._values(collection, w)))) for w in collection.ways[: progress.way]]
+        values = self._values(way)
+        earlier = [(w, set(map(str, self._values(w)))) for w in collection.ways[: progress.way]]
         for page in self._store.find(collection, way, values, progress.after) if values else ():
             self._take(collection, way, earlier, page, progress)
             if page.after is None:
@@ -164,7 +164,7 @@ class Gathering:
 
     # -- what is looked for ------------------------------------------------------------------
 
-    def _values(self, collection: Collection, way: Way) -> list[Any]:
+    def _values(self, way: Way) -> list[Any]:
         """The values to look for by `way`, distinct and in a fixed order, so that cursors stay true."""
         if way.identity:
             # No phone number is proven yet by any means, so only addresses find records.
@@ -177,7 +177,9 @@ class Gathering:
         return self._found[way.parent]
 
     def _read_known(self) -> Known:
-        known = Known(points={kind: {point(value)} for kind, value in self._requester.claims.items() if value})
+        known = Known(
+            points={kind: {point(value)} for kind, value in self._requester.claims.items() if value}
+        )
         resolving = (v for v in self._plan.visits if v.resolves or v.visit == self._visit.visit)
         for visit in resolving:
             for collection in self._plan.collections_of(visit):

@@ -1,4 +1,4 @@
-"""The scheduled look at every open case: what has expired, what has lost its workflow, what is to be destroyed."""
+"""The scheduled look at every open case: what has expired, lost its workflow, is to be destroyed."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -93,7 +93,13 @@ class Clocks:
             self._give_up(case)
             return
         again = self._book.move(
-            case, case.state, "restarted", "clock", {"step": next_step(case)}, attempt=case.attempt + 1, token=""
+            case,
+            case.state,
+            "restarted",
+            "clock",
+            {"step": next_step(case)},
+            attempt=case.attempt + 1,
+            token="",
         )
         start(again, self._settings.request_workflow)
         self.done["restarted"] += 1

@@ -62,7 +62,7 @@ def point(value: Any) -> str:
 
 
 def as_time(value: Any) -> datetime:
-    """A stored time in UTC: ISO 8601 text, a datetime, or seconds since 1970; without zone it is taken as UTC."""
+    """A stored time in UTC: ISO 8601 text, a datetime, or seconds since 1970; without zone taken as UTC."""
     if isinstance(value, (int, float)):
         return datetime.fromtimestamp(value, UTC)
     time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))

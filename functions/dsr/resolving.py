@@ -1,4 +1,4 @@
-"""Who is it? After the mailbox is proven: one account, none or several; a child; a sign-in still to ask for."""
+"""Who is it? After the mailbox is proven: one account, none or several; a child; a sign-in to ask for."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -65,7 +65,13 @@ def resolve(event: dict[str, Any]) -> dict[str, str]:
 def _stop(book: Casebook, case: Case, attention: tuple[Attention, ...]) -> dict[str, str]:
     about = {"reason": attention[0].reason, "visit": attention[0].visit}
     book.move(
-        case, State.NEEDS_ATTENTION, "needs_attention", "workflow", about, attention=attention, resume=case.state
+        case,
+        State.NEEDS_ATTENTION,
+        "needs_attention",
+        "workflow",
+        about,
+        attention=attention,
+        resume=case.state,
     )
     return {"outcome": State.NEEDS_ATTENTION.value}
 

@@ -44,8 +44,10 @@ class Staging:
 
     def names(self, prefix: str) -> Iterator[str]:
         """The names beginning with `prefix`, in order, to the last page."""
-        pages = client("s3").get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + prefix
+        pages = (
+            client("s3")
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
         )
         for page in pages:
             for entry in page.get("Contents", ()):

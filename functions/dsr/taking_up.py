@@ -47,7 +47,8 @@ def waves(plan: Plan, visits: list[VisitPlan], known: dict[str, Visit], case: Ca
     open_visits = [
         v
         for v in visits
-        if known.get(v.visit, _NEW).outcome != "done" and case.decisions.get(f"visit:{v.visit}") != "leave_out"
+        if known.get(v.visit, _NEW).outcome != "done"
+        and case.decisions.get(f"visit:{v.visit}") != "leave_out"
     ]
     return [
         {"visits": [{"visit": v.visit, "kind": v.kind} for v in wave]} for wave in plan.waves(open_visits)

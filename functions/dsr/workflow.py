@@ -39,6 +39,10 @@ def wake(token: str) -> bool:
     states = client("stepfunctions")
     try:
         states.send_task_success(taskToken=token, output="{}")
-    except (states.exceptions.TaskTimedOut, states.exceptions.TaskDoesNotExist, states.exceptions.InvalidToken):
+    except (
+        states.exceptions.TaskTimedOut,
+        states.exceptions.TaskDoesNotExist,
+        states.exceptions.InvalidToken,
+    ):
         return False
     return True

@@ -7,6 +7,6 @@ from dsr.keeping_clocks import keep_clocks
 
 
 @step
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: dict[str, Any], _: Any) -> dict[str, Any]:
     """Called by the scheduler."""
     return {**keep_clocks(event)}

@@ -7,6 +7,6 @@ from dsr.taking_up import take_up
 
 
 @step
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: dict[str, Any], _: Any) -> dict[str, Any]:
     """Called by the workflow."""
     return {**take_up(event)}

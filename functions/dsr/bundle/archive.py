@@ -41,8 +41,6 @@ class Archive:
                 setattr(info, name, entry[name])
             self._zip.filelist.append(info)
             self._zip.NameToInfo[info.filename] = info
-        if directory:
-            self._zip._didModify = True  # type: ignore[attr-defined]
 
     def add(self, path: str, content: Iterable[bytes], compress: bool = True, size: int = 0) -> Member:
         """Write one member from its chunks. `size`, if it may exceed 2 GiB, makes room for it (zip64)."""

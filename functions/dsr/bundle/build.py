@@ -144,7 +144,9 @@ class BundleBuilder:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed"):
-                raise StoreFault("malformed_data", f"{collection.path}: an original was removed meanwhile") from None
+                raise StoreFault(
+                    "malformed_data", f"{collection.path}: an original was removed meanwhile"
+                ) from None
             if code == "AccessDenied":
                 raise StoreFault("missing_permission", f"{collection.path}: GetObject") from None
             raise
@@ -152,7 +154,13 @@ class BundleBuilder:
 
     def _close(self, progress: _Progress, archive: Archive, made_at: datetime) -> None:
         page = render_index(
-            self._plan, self._case, progress.counts, progress.previews, progress.files, self._missing(), made_at
+            self._plan,
+            self._case,
+            progress.counts,
+            progress.previews,
+            progress.files,
+            self._missing(),
+            made_at,
         )
         progress.members.append(asdict(archive.add("index.html", [page.encode()])))
         archive.add("manifest.json", [self._manifest(progress, made_at)])

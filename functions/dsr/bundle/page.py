@@ -8,7 +8,9 @@ from jinja2 import Environment, PackageLoader
 from dsr.case import Case
 from dsr.datamap.plan import Collection, Plan
 
-_templates = Environment(loader=PackageLoader("dsr.bundle", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+_templates = Environment(
+    loader=PackageLoader("dsr.bundle", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
 
 
 def render_index(

@@ -1,4 +1,4 @@
-"""A stream into one S3 object by multipart upload, in bounded memory, that another invocation can continue."""
+"""A stream into one S3 object by multipart upload, in bounded memory, continued by the next invocation."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ _PARTS_PER_SIZE = 1000
 
 def part_size(number: int) -> int:
     """The size in bytes of part `number` (from 1): doubles every 1,000 parts."""
-    return _FIRST_PART * 2 ** ((number - 1) // _PARTS_PER_SIZE)
+    return _FIRST_PART << ((number - 1) // _PARTS_PER_SIZE)
 
 
 @dataclass

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from dsr.datamap.plan import Collection, Field, Identity, Plan, Store, VisitPlan, Way, to_json
-from dsr.datamap.schema import DataMap, MapCollection, MapStore, days
+from dsr.datamap.schema import DataMap, MapCollection, MapField, MapStore, days
 from dsr.errors import MapError
 
 _KIND_NEEDS = {"dynamodb": ("table",), "sql": ("table",), "s3": ("key_template", "match"), "cognito": ()}
@@ -77,7 +77,7 @@ def compile_file(path: Path | str, values: dict[str, str]) -> Plan:
     except ValidationError as error:
         first = error.errors()[0]
         at = tuple(str(part) for part in first["loc"])
-        raise source.error(at, _explain(first, raw)) from None
+        raise source.error(at, _explain(first)) from None
     return _compile(data_map, source, values)
 
 
@@ -97,16 +97,15 @@ def _fill(value: Any, at: tuple[str, ...], source: _Source, values: dict[str, st
         raise source.error(at, "a `$` that is no `${name}` must be written `$$`") from None
 
 
-def _explain(error: Any, raw: Any) -> str:
+def _explain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        *parents, unknown = error["loc"]
-        return f"no such key here{_suggest(str(unknown), _keys_at(parents))}"
+        return f"no such key here{_suggest(str(error['loc'][-1]), _all_keys())}"
     if error["type"] == "missing":
         return "is missing"
     return str(error["msg"])
 
 
-def _keys_at(_: list[Any]) -> list[str]:
+def _all_keys() -> list[str]:
     from dsr.datamap import schema
 
     models = [m for m in vars(schema).values() if isinstance(m, type) and issubclass(m, schema.Strict)]
@@ -149,8 +148,10 @@ def _check_connection(name: str, store: MapStore, source: _Source) -> None:
     if missing := needs - store.connection.keys():
         raise source.error(at, f"a {store.kind} store needs {', '.join(sorted(missing))}")
     if unknown := store.connection.keys() - needs:
-        word = sorted(unknown)[0]
-        raise source.error((*at, word), f"no such key for a {store.kind} store{_suggest(word, sorted(needs))}")
+        word = min(unknown)
+        raise source.error(
+            (*at, word), f"no such key for a {store.kind} store{_suggest(word, sorted(needs))}"
+        )
 
 
 def _check_collection(
@@ -160,30 +161,42 @@ def _check_collection(
         if getattr(collection, word) is None:
             raise source.error(at, f"a {store.kind} collection needs `{word}`")
     for name, field in collection.fields.items():
-        here = (*at, "fields", name)
-        if field.purpose not in data_map.purposes:
-            hint = _suggest(field.purpose, list(data_map.purposes))
-            raise source.error((*here, "purpose"), f"`{field.purpose}` is none of `purposes`{hint}")
-        if field.disclose == "never" and not field.reason:
-            raise source.error(here, "`disclose: never` needs a `reason` that the person will read")
-        if field.references:
-            _check_reference((*here, "references"), field.references, data_map, source)
-        if field.identity and not field.identity.verified and field.identity.since:
-            raise source.error((*here, "identity", "since"), "`since` says when the value was verified: set `verified: true`")
+        _check_field((*at, "fields", name), field, data_map, source)
     for where, name in _named_fields(collection):
         if name not in collection.fields:
             hint = _suggest(name, list(collection.fields))
             raise source.error((*at, *where), f"no field `{name}` in this collection{hint}")
-    if collection.key_template:
-        found = [n for _, n, _, _ in string.Formatter().parse(collection.key_template) if n]
-        for name in found:
-            if name not in collection.fields or not collection.fields[name].references:
-                raise source.error((*at, "key_template"), f"`{{{name}}}` must be a field here with `references`")
-        if len(found) != 1:
-            raise source.error((*at, "key_template"), "needs exactly one {field}")
+    _check_template(at, collection, source)
     retention = collection.retention
     if bool(retention.until) == bool(retention.duration) or bool(retention.duration) != bool(retention.from_):
-        raise source.error((*at, "retention"), "give either `duration` and `from`, or `until: account_deleted`")
+        raise source.error(
+            (*at, "retention"), "give either `duration` and `from`, or `until: account_deleted`"
+        )
+
+
+def _check_field(here: tuple[str, ...], field: MapField, data_map: DataMap, source: _Source) -> None:
+    if field.purpose not in data_map.purposes:
+        hint = _suggest(field.purpose, list(data_map.purposes))
+        raise source.error((*here, "purpose"), f"`{field.purpose}` is none of `purposes`{hint}")
+    if field.disclose == "never" and not field.reason:
+        raise source.error(here, "`disclose: never` needs a `reason` that the person will read")
+    if field.references:
+        _check_reference((*here, "references"), field.references, data_map, source)
+    if field.identity and not field.identity.verified and field.identity.since:
+        at = (*here, "identity", "since")
+        raise source.error(at, "`since` says when the value was verified: set `verified: true`")
+
+
+def _check_template(at: tuple[str, ...], collection: MapCollection, source: _Source) -> None:
+    if collection.key_template is None:
+        return
+    here = (*at, "key_template")
+    found = [n for _, n, _, _ in string.Formatter().parse(collection.key_template) if n]
+    for name in found:
+        if name not in collection.fields or not collection.fields[name].references:
+            raise source.error(here, f"`{{{name}}}` must be a field here with `references`")
+    if len(found) != 1:
+        raise source.error(here, "needs exactly one {field}")
 
 
 def _named_fields(c: MapCollection) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -228,17 +241,20 @@ def _collection(store: str, name: str, c: MapCollection) -> Collection:
             i = f.identity
             valid = days(i.valid) if i.valid else 0
             ways.append(
-                Way(field_name, Identity(i.is_, i.normalise, i.verified, i.since or "", i.recorded or "", valid))
+                Way(
+                    field_name,
+                    Identity(i.is_, i.normalise, i.verified, i.since or "", i.recorded or "", valid),
+                )
             )
     fields = {
-        n: Field(f.category, f.purpose, f.disclose, f.reason, f.provided, f.second_point or "", f.proves or "")
+        n: Field(
+            f.category, f.purpose, f.disclose, f.reason, f.provided, f.second_point or "", f.proves or ""
+        )
         for n, f in c.fields.items()
     }
     treatment = {"delete": True} if c.on_deletion == "delete" else c.on_deletion.model_dump(by_alias=True)
     options = {
-        word: value
-        for word in ("table", "indexes", "key_template", "match")
-        if (value := getattr(c, word))
+        word: value for word in ("table", "indexes", "key_template", "match") if (value := getattr(c, word))
     }
     return Collection(
         store, name, c.title, tuple(c.key), tuple(ways), fields,
@@ -293,20 +309,22 @@ def _visits(
                     "no way to find a person here: give a field an `identity` or `references`",
                 )
             waves[path] = max(
-                (waves[p] + (collections[p].store != collection.store) for p in _parents(collection)), default=0
+                (waves[p] + (collections[p].store != collection.store) for p in _parents(collection)),
+                default=0,
             )
             order.append(path)
     resolving = _needed_for([p for p, c in collections.items() if c.account], collections)
     for wave in range(max(waves.values()) + 1):
-        for store in stores.values():
-            here = [p for p in order if waves[p] == wave and collections[p].store == store.name]
+        for held in stores.values():
+            here = [p for p in order if waves[p] == wave and collections[p].store == held.name]
             # What tells who the person is gets a visit of its own: it runs before the rest is allowed.
             for resolves in (True, False):
                 paths = [p for p in here if (p in resolving) is resolves]
                 if paths:
                     suffix = "-who" if resolves and len(paths) < len(here) else ""
                     names = tuple(collections[p].name for p in paths)
-                    yield VisitPlan(f"{wave}-{store.name}{suffix}", wave, store.name, store.kind, names, resolves)
+                    visit = f"{wave}-{held.name}{suffix}"
+                    yield VisitPlan(visit, wave, held.name, held.kind, names, resolves)
 
 
 def _needed_for(paths: list[str], collections: dict[str, Collection]) -> set[str]:

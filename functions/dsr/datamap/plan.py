@@ -144,7 +144,8 @@ def from_json(text: str | bytes) -> Plan:
     collections = {}
     for path, c in raw["collections"].items():
         ways = tuple(
-            Way(w["field"], Identity(**w["identity"]) if w["identity"] else None, w["parent"]) for w in c["ways"]
+            Way(w["field"], Identity(**w["identity"]) if w["identity"] else None, w["parent"])
+            for w in c["ways"]
         )
         fields = {name: Field(**f) for name, f in c["fields"].items()}
         tuples = {name: tuple(c[name]) for name in ("key", "feeds", "copies")}

@@ -1,18 +1,20 @@
-"""The access roles that the stores' owners deploy: one per store, exactly what the map needs, nothing else."""
+"""The access roles that the stores' owners deploy: one per store, just what the map needs."""
 
 from typing import Any
 
 from dsr.datamap.plan import Collection, Plan, Store
 
-# Who assumes: the worker of the store's kind, and for files also the function that puts them into the bundle.
+# Who assumes: the worker of the store's kind; for files also the function that bundles them.
 _WORKERS = {"s3": ("store-s3", "build-bundle")}
 
 
-def roles_template(plan: Plan, product_account: str, name: str = "dsr") -> dict[str, Any]:
+def roles_template(
+    plan: Plan, product_account: str = "${AWS::AccountId}", name: str = "dsr"
+) -> dict[str, Any]:
     """A CloudFormation template with the access role of every store in the plan.
 
-    `product_account` is where the product runs and `name` its deployment's name. An owner of one
-    store in another account deploys that store's resource alone.
+    `product_account` is where the product runs (default: where the roles are) and `name` its
+    deployment's name. An owner of one store in another account deploys that store's resource alone.
     """
     resources = {}
     for store in plan.stores.values():
@@ -27,21 +29,26 @@ def roles_template(plan: Plan, product_account: str, name: str = "dsr") -> dict[
                 "Policies": [
                     {
                         "PolicyName": "data-subject-requests",
-                        "PolicyDocument": {"Version": "2012-10-17", "Statement": _POLICIES[store.kind](store, collections)},
+                        "PolicyDocument": {
+                            "Version": "2012-10-17",
+                            "Statement": _POLICIES[store.kind](store, collections),
+                        },
                     }
                 ],
             },
         }
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": f"Access of {name} to the stores of {plan.controller['name']}; made from map {plan.version}",
+        "Description": f"Access of {name} to the stores of {plan.controller['name']}, map {plan.version}",
         "Resources": resources,
     }
 
 
 def _trust(store: Store, account: str, name: str) -> dict[str, Any]:
     workers = _WORKERS.get(store.kind, (f"store-{store.kind}",))
-    arns = [{"Fn::Sub": f"arn:${{AWS::Partition}}:iam::{account}:role/{name}-{worker}-role"} for worker in workers]
+    arns = [
+        {"Fn::Sub": f"arn:${{AWS::Partition}}:iam::{account}:role/{name}-{worker}-role"} for worker in workers
+    ]
     return {
         "Version": "2012-10-17",
         "Statement": [

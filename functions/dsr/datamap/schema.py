@@ -20,12 +20,19 @@ class Strict(BaseModel):
 class IdentityField(Strict):
     """The field can hold a proven identity of a person, and so finds records."""
 
-    is_: Literal["email", "phone"] = Described(alias="is", description="what kind of identity the field holds")
-    normalise: Literal["", "lower", "e164"] = Described(
-        "", description="how the value is normalised before it is looked up; the store's index must hold that form"
+    is_: Literal["email", "phone"] = Described(
+        alias="is", description="what kind of identity the field holds"
     )
-    verified: bool = Described(description="whether the company proved the value to be the person's when collecting it")
-    since: FieldName | None = Described(None, description="field with the time since when the person has held it")
+    normalise: Literal["", "lower", "e164"] = Described(
+        "",
+        description="how the value is normalised for the look-up; the store's index must hold that form",
+    )
+    verified: bool = Described(
+        description="whether the company proved the value to be the person's when collecting it"
+    )
+    since: FieldName | None = Described(
+        None, description="field with the time since when the person has held it"
+    )
     recorded: FieldName | None = Described(None, description="field with the time the value was written down")
     valid: Duration | None = Described(
         None, description="how long after `recorded` the value is still taken to be the same person's"
@@ -36,22 +43,29 @@ class MapField(Strict):
     """One field of a collection."""
 
     category: str = Described(
-        pattern=r"^(user|system)(\.[a-z_]+)*$", description="a Fideslang data category, such as user.contact.email"
+        pattern=r"^(user|system)(\.[a-z_]+)*$",
+        description="a Fideslang data category, such as user.contact.email",
     )
     purpose: Name = Described(description="one of `purposes`")
     identity: IdentityField | None = None
-    references: str | None = Described(None, description="store.collection.field whose values this field repeats")
+    references: str | None = Described(
+        None, description="store.collection.field whose values this field repeats"
+    )
     second_point: Literal["name", "phone", "reference"] | None = Described(
         None, description="a second matching point for records found only by an unproven or outlived identity"
     )
-    proves: Literal["sign_in"] | None = Described(None, description="equals the `sub` of who signs in to this account")
+    proves: Literal["sign_in"] | None = Described(
+        None, description="equals the `sub` of who signs in to this account"
+    )
     disclose: Literal["yes", "review", "never"] = "yes"
-    reason: str = Described("", description="why the field is never disclosed; required with `disclose: never`")
+    reason: str = Described(
+        "", description="why the field is never disclosed; required with `disclose: never`"
+    )
     provided: bool = Described(False, description="whether the person provided it (GDPR Art. 20)")
 
 
 class Retention(Strict):
-    """How long records are held: `duration` after the time in field `from`, or until the account is deleted."""
+    """How long records are held: `duration` after the time in `from`, or until the account is deleted."""
 
     duration: Duration | None = None
     from_: FieldName | None = Described(None, alias="from")
@@ -99,7 +113,9 @@ class MapCollection(Strict):
 
     title: str = Described(description="what the person reads above these records")
     key: list[FieldName] = Described(min_length=1, description="fields that together name one record")
-    subjects: Literal["one", "many"] = Described(description="whether a record concerns one person or several")
+    subjects: Literal["one", "many"] = Described(
+        description="whether a record concerns one person or several"
+    )
     basis: Literal[
         "consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interests"
     ] = Described(description="GDPR Art. 6(1)")
@@ -108,18 +124,30 @@ class MapCollection(Strict):
     copies: Literal["none"] | list[Copy]
     fields: dict[FieldName, MapField] = Described(min_length=1)
     table: str | None = Described(None, description="dynamodb, sql: the table's name")
-    indexes: dict[FieldName, str] = Described(default_factory=dict, description="dynamodb: field → index that finds by it")
-    key_template: str | None = Described(None, description="s3: object key with {field} for a referenced field")
-    match: Literal["exact", "prefix"] | None = Described(None, description="s3: whether the template is a whole key")
-    account: FieldName | None = Described(None, description="records are accounts; this field is the account's id")
-    born: FieldName | None = Described(None, description="field with the date of birth (children need a guardian)")
+    indexes: dict[FieldName, str] = Described(
+        default_factory=dict, description="dynamodb: field → index that finds by it"
+    )
+    key_template: str | None = Described(
+        None, description="s3: object key with {field} for a referenced field"
+    )
+    match: Literal["exact", "prefix"] | None = Described(
+        None, description="s3: whether the template is a whole key"
+    )
+    account: FieldName | None = Described(
+        None, description="records are accounts; this field is the account's id"
+    )
+    born: FieldName | None = Described(
+        None, description="field with the date of birth (children need a guardian)"
+    )
 
 
 class MapStore(Strict):
     """A store: one database, bucket or pool with one owner and one access role."""
 
     kind: Literal["dynamodb", "s3", "sql", "cognito"]
-    role: str = Described(pattern=r"^arn:", description="the role that the store's owner deployed for this product")
+    role: str = Described(
+        pattern=r"^arn:", description="the role that the store's owner deployed for this product"
+    )
     connection: dict[str, Any]
     collections: dict[Name, MapCollection] = Described(min_length=1)
 
@@ -161,6 +189,6 @@ _DAYS = {"Y": 365, "M": 30, "W": 7, "D": 1}
 
 
 def days(duration: str) -> int:
-    """A duration in whole days, a year as 365 and a month as 30 (used for windows, not for deadlines of law)."""
-    date_part = duration[1:].split("T")[0]
+    """A duration in whole days, a year as 365, a month as 30 (for windows, not for deadlines of law)."""
+    date_part = duration[1:].partition("T")[0]
     return sum(int(n) * _DAYS[unit] for n, unit in _PART.findall(date_part))

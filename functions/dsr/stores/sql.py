@@ -53,7 +53,9 @@ class SQLStore:
                     .limit(_PAGE)
                 )
                 if last is not None:
-                    query = query.where(tuple_(*key) > tuple(_typed_one(c, v) for c, v in zip(key, last, strict=True)))
+                    query = query.where(
+                        tuple_(*key) > tuple(_typed_one(c, v) for c, v in zip(key, last, strict=True))
+                    )
                 rows = [dict(row) for row in connection.execute(query).mappings()]
                 more = len(rows) == _PAGE
                 last = json.loads(to_line({"k": [rows[-1][c.name] for c in key]}))["k"] if more else None
@@ -67,7 +69,9 @@ class SQLStore:
         except OperationalError as error:
             # A refused login is a fault of the set-up; a database that does not answer may answer later.
             if getattr(error.orig, "sqlstate", None) in ("28P01", "28000", "3D000"):
-                raise StoreFault("missing_connection", f"{collection.store}: login or database refused") from None
+                raise StoreFault(
+                    "missing_connection", f"{collection.store}: login or database refused"
+                ) from None
             raise
 
     def _open(self, collection: Collection) -> Engine:
@@ -77,7 +81,12 @@ class SQLStore:
             if driver is None:
                 raise StoreFault("unsupported", f"{collection.store}: engine in the secret")
             url = URL.create(
-                driver, secret["username"], secret["password"], secret["host"], int(secret["port"]), secret["dbname"]
+                driver,
+                secret["username"],
+                secret["password"],
+                secret["host"],
+                int(secret["port"]),
+                secret["dbname"],
             )
             self._engine = create_engine(
                 url,
@@ -98,7 +107,9 @@ class SQLStore:
             if code == "ResourceNotFoundException":
                 raise StoreFault("missing_connection", f"{collection.store}: secret") from None
             if code in ("AccessDenied", "AccessDeniedException"):
-                raise StoreFault("missing_permission", f"{collection.store}: {error.operation_name}") from None
+                raise StoreFault(
+                    "missing_permission", f"{collection.store}: {error.operation_name}"
+                ) from None
             raise
         return json.loads(answer["SecretString"])  # type: ignore[no-any-return]
 
@@ -108,7 +119,9 @@ class SQLStore:
             schema, _, plain = name.rpartition(".")
             with self._connection(collection) as connection:
                 try:
-                    self._tables[name] = Table(plain, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
+                    self._tables[name] = Table(
+                        plain, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False
+                    )
                 except NoSuchTableError:
                     raise StoreFault("missing_collection", f"{collection.store}: table {name}") from None
                 except DBAPIError as error:

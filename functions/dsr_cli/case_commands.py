@@ -1,0 +1,93 @@
+"""`dsr case`: look at a case and decide it, with the operator's own AWS credentials."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from dsr.aws import client
+from dsr.case import Case, read_case_id
+from dsr.casebook import Casebook
+from dsr.deciding import Desk
+from dsr.errors import DsrError, Refused
+
+REASONS = ("not_verified", "not_entitled", "unfounded", "excessive")
+
+
+def add_to(commands: Any) -> None:
+    """Add `case` and its commands to the parser."""
+    parser = commands.add_parser("case", help="cases: show, retry, judge, leave-out, approve, refuse")
+    parser.add_argument("--name", default="dsr", help="name of the deployment (default: %(default)s)")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _verb(verbs, "list", "open cases by deadline", _list, needs_case=False)
+    _verb(verbs, "show", "how a case stands, store by store, and its history", _show)
+    _verb(verbs, "retry", "go on from where it stopped", lambda d, c, _: d.retry(c))
+    judge = _verb(
+        verbs, "judge", "decide on doubtful matches", lambda d, c, o: d.judge(c, o.collection, o.include)
+    )
+    judge.add_argument("collection", help="store.collection")
+    choice = judge.add_mutually_exclusive_group(required=True)
+    choice.add_argument("--include", action="store_true", help="they are this person's")
+    choice.add_argument("--exclude", action="store_true", help="they are not")
+    _verb(verbs, "join-accounts", "both accounts are this person's", lambda d, c, _: d.join_accounts(c))
+    leave = _verb(verbs, "leave-out", "go on without one store", lambda d, c, o: d.leave_out(c, o.visit))
+    leave.add_argument("visit", help="as `show` names it, such as 1-events")
+    _verb(verbs, "approve", "a person has checked that the requester may ask", lambda d, c, _: d.approve(c))
+    refuse = _verb(verbs, "refuse", "end the case with a reason", lambda d, c, o: d.refuse(c, o.reason))
+    refuse.add_argument("reason", choices=REASONS)
+
+
+def _verb(
+    verbs: Any, name: str, text: str, act: Callable[..., Any], needs_case: bool = True
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=text)
+    if needs_case:
+        parser.add_argument("case", help="its reference")
+    parser.set_defaults(run=lambda options: _run(act, options, needs_case))
+    return parser
+
+
+def _run(act: Callable[..., Any], options: argparse.Namespace, needs_case: bool) -> None:
+    outputs = _outputs(options.name)
+    book = Casebook(outputs["CasesTable"], outputs["CaseKeysTable"])
+    agent = client("sts").get_caller_identity()["UserId"].replace(":", "/")
+    desk = Desk(book, outputs["StagingBucket"], outputs["RequestWorkflow"], agent)
+    if not needs_case:
+        act(book)
+        return
+    case_id = read_case_id(options.case)
+    if case_id is None:
+        raise Refused(f"{options.case!r} is no reference; one looks like K7Q2-9FXM-3TWD-5BHP")
+    case = book.get(case_id)
+    if act is _show:
+        _show(book, case)
+        return
+    moved: Case = act(desk, case, options)
+    print(f"{moved.case_id}: {moved.state}")
+
+
+def _outputs(name: str) -> dict[str, str]:
+    stacks = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks[0].get("Outputs", ())}
+    if "CasesTable" not in outputs:
+        raise DsrError(f"the stack {name} is not a deployment of this product")
+    return outputs
+
+
+def _list(book: Casebook) -> None:
+    for case in book.open_cases():
+        waits = "; ".join(f"{p.visit or '-'} {p.reason} {p.about}".strip() for p in case.attention)
+        print(f"{case.case_id}  {case.right:8}  {case.state:18}  due {case.due_at:%Y-%m-%d}  {waits}")
+
+
+def _show(book: Casebook, case: Case) -> None:
+    print(f"{case.case_id}  {case.right}  {case.state}  due {case.due_at:%Y-%m-%d}  attempt {case.attempt}")
+    for point in case.attention:
+        print(f"  needs attention: {point.visit or 'the case'}: {point.reason} {point.about}")
+    for visit in book.visits(case.case_id).values():
+        doubtful = f"  doubtful {visit.doubtful}" if visit.doubtful else ""
+        fault = f"{visit.reason} {visit.about}"
+        print(f"  {visit.visit:20} {visit.outcome:16} {visit.counts or {}}{doubtful} {fault}")
+    for event in book.events(case.case_id):
+        about = " ".join(f"{k}={v}" for k, v in event.about.items())
+        move = f"{event.was} → {event.now}"
+        print(f"  {event.at:%Y-%m-%d %H:%M:%S} {event.actor:24} {event.name:20} {move} {about}")

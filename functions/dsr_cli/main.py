@@ -1,0 +1,30 @@
+"""`dsr`: check and compile the data map, look at cases and decide them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from dsr.errors import DsrError
+from dsr_cli import case_commands, map_commands
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0 done, 1 not done with the reason on stderr, 2 misused."""
+    parser = argparse.ArgumentParser(prog="dsr", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    map_commands.add_to(commands)
+    case_commands.add_to(commands)
+    options = parser.parse_args(arguments)
+    run: Command = options.run
+    try:
+        run(options)
+    except DsrError as error:
+        print(f"dsr: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

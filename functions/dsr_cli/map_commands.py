@@ -1,0 +1,76 @@
+"""`dsr map`: check it, compile it, publish its schema."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from dsr.datamap.compile import compile_file
+from dsr.datamap.plan import Plan, to_json
+from dsr.datamap.roles import roles_template
+from dsr.errors import MapError
+
+
+def add_to(commands: Any) -> None:
+    """Add `map` and its commands to the parser."""
+    parser = commands.add_parser("map", help="the data map: check, compile, schema")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    check = verbs.add_parser("check", help="say what is wrong with a map, or in which order it is read")
+    _map_options(check)
+    check.set_defaults(run=_check)
+    compiling = verbs.add_parser("compile", help="write the plan that ships and the stores' access roles")
+    _map_options(compiling)
+    compiling.add_argument(
+        "--out", type=Path, default=Path("build/plan"), help="folder (default: %(default)s)"
+    )
+    compiling.add_argument("--account", default="${AWS::AccountId}", help="account that the product runs in")
+    compiling.add_argument("--name", default="dsr", help="name of the deployment (default: %(default)s)")
+    compiling.set_defaults(run=_compile)
+    schema = verbs.add_parser("schema", help="print the JSON Schema of data maps, for editors")
+    schema.set_defaults(run=_schema)
+
+
+def _map_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("map", type=Path, help="the data map, a YAML file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="values",
+        help="a value for ${NAME} in it",
+    )
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    values = {}
+    for given in options.values:
+        name, sign, value = given.partition("=")
+        if not sign:
+            raise MapError(f"--set {given}: must be NAME=VALUE")
+        values[name] = value
+    return compile_file(options.map, values)
+
+
+def _check(options: argparse.Namespace) -> None:
+    plan = _plan(options)
+    print(f"{options.map}: {len(plan.stores)} stores, {len(plan.collections)} collections, {plan.version}")
+    for number, wave in enumerate(plan.waves(list(plan.visits))):
+        for visit in wave:
+            who = " (tells who it is)" if visit.resolves else ""
+            print(f"  wave {number}: {visit.store}: {', '.join(visit.collections)}{who}")
+
+
+def _compile(options: argparse.Namespace) -> None:
+    plan = _plan(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "plan.json").write_text(to_json(plan) + "\n", encoding="utf-8")
+    roles = roles_template(plan, options.account, options.name)
+    (options.out / "roles.template.json").write_text(json.dumps(roles, indent=1) + "\n", encoding="utf-8")
+    print(f"{options.out}: plan.json (version {plan.version}) and roles.template.json")
+
+
+def _schema(_: argparse.Namespace) -> None:
+    from dsr.datamap.schema import DataMap
+
+    print(json.dumps(DataMap.model_json_schema(by_alias=True), indent=1))
