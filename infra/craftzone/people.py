@@ -226,7 +226,7 @@ class Community:
                 self._add_big_artwork(holdings)
         else:
             _invented(holdings)
-        if holdings.records[SIGN_INS]:
+        if holdings.records.get(SIGN_INS):
             known = self._sign_ins.get(person.key)
             if known:
                 holdings.records[SIGN_INS] = [dict(known)]

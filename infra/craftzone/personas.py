@@ -172,10 +172,12 @@ def _everything(holdings: Holdings) -> None:
 
 def _mixed_case(holdings: Holdings) -> None:
     _ordinary(holdings)
-    upper, lower = holdings.person.email.upper(), holdings.person.email.lower()
-    holdings.entry(holdings.ago(100, 150), email=upper, member_id=None)  # sound by its name and phone number
-    ticket_id = holdings.conversation(messages=1, at=holdings.ago(40, 60), opened_by=lower.swapcase())
-    holdings.message(ticket_id, holdings.ago(10, 20), author_email=lower.title())
+    email = holdings.person.email
+    holdings.entry(
+        holdings.ago(100, 150), email=email.upper(), member_id=None
+    )  # sound by its name and phone number
+    ticket_id = holdings.conversation(messages=1, at=holdings.ago(40, 60), opened_by=email.swapcase())
+    holdings.message(ticket_id, holdings.ago(10, 20), author_email=email.title())
 
 
 def _household(holdings: Holdings) -> None:
