@@ -178,12 +178,14 @@ class Community:
         if not self._owners_of_address:
             for index in range(self.people):
                 # Of those who are no personas, each writes only their own address: see _invented.
-                every = {self._person(index).email.lower()}
+                every = {truth.folded(self._person(index).email)}
                 if index < len(self._cast):
                     every = addresses_in(self._holdings(index).records)
                 for address in every:
                     self._owners_of_address.setdefault(address, set()).add(index)
-        return {index for address in addresses for index in self._owners_of_address.get(address.lower(), ())}
+        return {
+            index for address in addresses for index in self._owners_of_address.get(truth.folded(address), ())
+        }
 
     def _index(self, who: str) -> int:
         if who in self._cast:
@@ -242,9 +244,9 @@ class Community:
 
 
 def addresses_in(records: Mapping[Collection, Iterable[Record]]) -> set[str]:
-    """All mail addresses, in lower case, in the fields by which the map matches people."""
+    """All mail addresses, folded, in the fields by which the map matches people."""
     return {
-        record[identity.address].lower()
+        truth.folded(record[identity.address])
         for collection, identity in truth.IDENTITIES.items()
         for record in records.get(collection, ())
         if record[identity.address] is not None

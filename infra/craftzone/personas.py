@@ -37,12 +37,13 @@ PERSONAS = (
     "orphan_upload",  # deleted years ago; one object was left behind, to which no row leads
     "no_account",  # wrote to support, never joined
     "look_alike",  # no account; an address that looks like that of `everything`, with a Cyrillic letter in it
+    "case_trick",  # no account; PostgreSQL's lower(), not Python's, makes `everything`'s address of theirs
     "same_original",  # posted one original in two events: two rows, one object
     "missing_original",  # a row whose object is gone
 )
 
 MANY_LOGS = 20_000
-GUESTS = {"orphan_upload", "no_account", "look_alike"}
+GUESTS = {"orphan_upload", "no_account", "look_alike", "case_trick"}
 
 
 def disguised(person: Person, now: datetime) -> Person:
@@ -115,6 +116,7 @@ def _looks(now: datetime) -> Mapping[str, Mapping[str, Any]]:
         },
         "no_account": {"name": "Peregrine Straywell", "email": "peregrine.straywell@example.org"},
         "look_alike": {"name": "Ariel Vantongerren", "email": "оriel.vantongeren@example.com"},
+        "case_trick": {"name": "Orsolina Vantonger", "email": "or\u0130el.vantongeren@example.com"},
         "big_artwork": {"joined": now - timedelta(days=400)},
         "many_logs": {"joined": now - timedelta(days=900)},
         "shared_thread_a": {"joined": now - timedelta(days=300)},
@@ -354,6 +356,7 @@ _PARTS: Mapping[str, Callable[[Holdings], None]] = {
     "orphan_upload": _orphan_upload,
     "no_account": _no_account,
     "look_alike": _look_alike,
+    "case_trick": _look_alike,
     "same_original": _same_original,
     "missing_original": _missing_original,
 }

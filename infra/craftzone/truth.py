@@ -4,6 +4,7 @@ A second reading of the map beside the product's own, kept small so that it can 
 compares the tables below with `datamap.yaml`.
 """
 
+import string
 from collections.abc import Collection as Group
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ def findings(
     `records` must hold every record that can match, and may hold others. `typed` has the second points that
     the requester gave, by kind: name, phone or reference. Records come back as they are disclosed.
     """
-    proven = {address.lower() for address in addresses}
+    proven = {folded(address) for address in addresses}
     sound: Records = {collection: [] for collection in COLLECTIONS}
     doubtful: Records = {collection: [] for collection in COLLECTIONS}
     since: dict[str, datetime] = {}
@@ -103,7 +104,7 @@ def findings(
     for collection in (ENTRIES, TICKETS, MESSAGES):
         identity = IDENTITIES[collection]
         for record in records.get(collection, ()):
-            address = (record[identity.address] or "").lower()
+            address = folded(record[identity.address] or "")
             if address in proven and record not in sound[collection]:
                 trusted = _trusted(identity, record, since.get(address), now)
                 (sound if trusted else doubtful)[collection].append(record)
@@ -136,6 +137,14 @@ def _trusted(identity: Identity, record: Record, since: datetime | None, now: da
         return False
     recorded: datetime = record[identity.recorded]
     return years_later(recorded, identity.years) >= now or (since is not None and recorded >= since)
+
+
+def folded(address: str) -> str:
+    """The address with A to Z in lower case. To fold other letters could take two mailboxes for one."""
+    return address.translate(_A_TO_Z)
+
+
+_A_TO_Z = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 def years_later(moment: datetime, years: int) -> datetime:
