@@ -143,25 +143,32 @@ class FrontDoor:
         if found is None:
             return None
         grants = {
-            case_id: Grant(Level(g["level"]), g["fresh_until"], Level(g["fresh_as"]))
+            case_id: Grant(Level(g["level"]), g["fresh_until"], Level(g["fresh_as"]), g["account"])
             for case_id, g in found["grants"].items()
         }
         return Session(session_id, found["expires"], grants)
 
-    def raise_session(self, was: Session | None, case_id: str, level: Level) -> str:
+    def raise_session(self, was: Session | None, case_id: str, level: Level, account: str = "") -> str:
         """A new cookie for what the browser may do after a proof of `level`; the old one ends.
+
+        `account` is the MAC of the account that signed in.
 
         The new name at every rise is the defence against a session planted before it (fixation).
         """
         grants = dict(was.grants) if was else {}
-        grants[case_id] = proven(grants.pop(case_id, None), level, time.time())
+        grants[case_id] = proven(grants.pop(case_id, None), level, time.time(), account)
         newest = sorted(grants, key=lambda c: (c == case_id, grants[c].fresh_until))[-_MOST_CASES:]
         cookie = new_token()
         self._put(
             f"session#{self.mac('session', cookie)}",
             int(time.time()) + SESSION_SECONDS,
             grants={
-                c: {"level": int(g.level), "fresh_until": g.fresh_until, "fresh_as": int(g.fresh_as)}
+                c: {
+                    "level": int(g.level),
+                    "fresh_until": g.fresh_until,
+                    "fresh_as": int(g.fresh_as),
+                    "account": g.account,
+                }
                 for c, g in grants.items()
                 if c in newest
             },

@@ -72,21 +72,26 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Grant:
-    """What one session may do with one case. `fresh_until` (epoch seconds) is that of `fresh_as`'s proof."""
+    """What one session may do with one case. `fresh_until` (epoch seconds) is that of `fresh_as`'s proof.
+
+    `account` is the MAC of the account that signed in here: another browser of the same case may
+    have signed in with another.
+    """
 
     level: Level
     fresh_until: int = 0
     fresh_as: Level = Level.SUBMITTED
+    account: str = ""
 
     def is_fresh(self, needed: Level, now: float) -> bool:
         """Whether a proof of at least `needed` was given within the last minutes."""
         return self.fresh_as >= needed and self.fresh_until > now
 
 
-def proven(grant: Grant | None, level: Level, now: float) -> Grant:
+def proven(grant: Grant | None, level: Level, now: float, account: str = "") -> Grant:
     """The grant after a proof of `level` at `now`: never lower, and never less fresh, than before."""
     was = grant or Grant(level)
-    grown = replace(was, level=max(was.level, level))
+    grown = replace(was, level=max(was.level, level), account=account or was.account)
     if level is Level.SUBMITTED or (level is Level.MAILBOX and was.is_fresh(Level.ACCOUNT, now)):
         return grown
     return replace(grown, fresh_until=int(now) + FRESH_SECONDS, fresh_as=level)

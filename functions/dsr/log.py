@@ -31,7 +31,7 @@ _OWN = frozenset({
 })
 # fmt: on
 # No '@', no quotes, nothing beyond ASCII: an address or a person's name with an accent cannot pass.
-_HARMLESS = re.compile(r"[A-Za-z0-9 _.:/#<>,+-]{0,300}")
+_HARMLESS = re.compile(r"[A-Za-z0-9 _.:/#<>{},+-]{0,300}")
 
 
 class _Formatter(LambdaPowertoolsFormatter):
@@ -73,4 +73,3 @@ def describe(error: BaseException) -> dict[str, str]:
 
 # utc: a line of the local cloud and one of Lambda compare.
 logger = Logger(service="dsr", logger_formatter=_Formatter(utc=True, serialize_stacktrace=False))
-

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from dsr import casekey, clock, workflow
 from dsr.aws import client
@@ -49,11 +50,6 @@ class _Change:
 def level_needed(case: Case) -> Level:
     """The proof that a download of this case asks for again: that which the disclosure rests on."""
     return Level.ACCOUNT if case.signed_in_at else Level.MAILBOX
-
-
-def may_download(case: Case, grant: Grant, at: float) -> bool:
-    """Whether there is a bundle and the session proved freshly enough who it is."""
-    return has_bundle(case) and grant.is_fresh(level_needed(case), at)
 
 
 def has_bundle(case: Case) -> bool:
@@ -191,6 +187,15 @@ class Requests:
         self._change(case_id, decide)
         return fits
 
+    def may_download(self, case: Case, grant: Grant, at: float) -> bool:
+        """Whether there is a bundle and this session proved freshly enough who it is."""
+        needed = level_needed(case)
+        if not has_bundle(case) or not grant.is_fresh(needed, at):
+            return False
+        if needed is Level.MAILBOX:
+            return True
+        return grant.account == self.door.mac("account", self.book.requester(case).account)
+
     def download(self, case_id: str, grant: Grant) -> str:
         """A link to the bundle that lives for minutes; the first makes the case delivered.
 
@@ -198,20 +203,27 @@ class Requests:
         """
 
         def decide(case: Case) -> _Change | None:
-            if not may_download(case, grant, time.time()):
+            if not self.may_download(case, grant, time.time()):
                 raise Refused("no bundle, or no fresh proof")
             about = {"proof": level_needed(case).name.lower()}
             return _Change(State.DELIVERED, "downloaded", about, {"downloads": case.downloads + 1})
 
         case = self._change(case_id, decide)
+        return self._link(
+            case.bundle["key"],
+            ResponseContentDisposition=f'attachment; filename="your-data-{case_id}.zip"',
+            ResponseContentType="application/zip",
+        )
+
+    def bundles_origin(self) -> str:
+        """Scheme and host that links to bundles lead to; made without a call."""
+        parts = urlsplit(self._link("-"))
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def _link(self, key: str, **more: str) -> str:
         link: str = client("s3").generate_presigned_url(
             "get_object",
-            Params={
-                "Bucket": self.bundles,
-                "Key": case.bundle["key"],
-                "ResponseContentDisposition": f'attachment; filename="your-data-{case_id}.zip"',
-                "ResponseContentType": "application/zip",
-            },
+            Params={"Bucket": self.bundles, "Key": key, **more},
             ExpiresIn=self.link_seconds,
         )
         return link

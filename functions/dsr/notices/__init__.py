@@ -1,0 +1,1 @@
+"""Mails to the requester: their words, and when they are sent."""

@@ -1,0 +1,1 @@
+"""The pages: router, forms, templates, static files. Server-rendered; works without any script."""

@@ -1,0 +1,144 @@
+"""A request and an answer of API Gateway's REST proxy, as the pages see them."""
+
+import base64
+from dataclasses import dataclass, field, replace
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote
+
+COOKIE = "__Host-dsr"
+MOST_BODY = 64 * 1024  # bytes of a form; the largest honest one is a few kilobytes
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `path` is without `base`, the part of the address that belongs to stage or domain."""
+
+    method: str
+    path: str
+    base: str = ""
+    query: dict[str, str] = field(default_factory=dict)
+    form: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)  # names in lower case
+    source: str = ""  # address of the sender as API Gateway saw it
+    parameters: dict[str, str] = field(default_factory=dict)  # from the path
+
+    @property
+    def cookie(self) -> str:
+        """The value of our session cookie, or nothing."""
+        try:
+            found = SimpleCookie(self.headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return ""
+        return found.value if found else ""
+
+    def at(self, parameters: dict[str, str]) -> "Request":
+        """The same with the parameters of the path."""
+        return replace(self, parameters=parameters)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer. `form_to`: origins that a form on the page may lead to, beside our own."""
+
+    status: int = 200
+    body: str = ""
+    kind: str = "text/html; charset=utf-8"
+    location: str = ""
+    cookie: str = ""  # a new value for the session cookie
+    form_to: tuple[str, ...] = ()
+    cached: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def see(request: Request, path: str) -> Answer:
+    """303: go and GET `path` of ours."""
+    return Answer(303, location=request.base + path)
+
+
+def read(event: dict[str, Any]) -> Request:
+    """The request in a proxy event. A body that is no form, or too large, reads as an empty form."""
+    context = event.get("requestContext") or {}
+    path = _path(event)
+    full = str(context.get("path") or event["path"])
+    base = full.removesuffix("/").removesuffix(path.removesuffix("/"))
+    many = event.get("multiValueHeaders") or {}
+    headers = {name.lower(): str(values[-1]) for name, values in many.items() if values}
+    headers |= {name.lower(): str(value) for name, value in (event.get("headers") or {}).items()}
+    identity = context.get("identity") or {}
+    return Request(
+        method=event["httpMethod"],
+        path=path,
+        base=base,
+        query={name: str(value) for name, value in (event.get("queryStringParameters") or {}).items()},
+        form=_form(event, headers) if event["httpMethod"] == "POST" else {},
+        headers=headers,
+        source=str(identity.get("sourceIp") or ""),
+    )
+
+
+def _path(event: dict[str, Any]) -> str:
+    # Behind a custom domain with a base path, `path` has that base in front; the parameters of the
+    # API's own resource do not.
+    resource, given = str(event.get("resource") or ""), event.get("pathParameters") or {}
+    if not resource:
+        return unquote(str(event["path"]))
+    for name, value in given.items():
+        resource = resource.replace("{" + name + "+}", str(value)).replace("{" + name + "}", str(value))
+    return unquote(resource) if "{" not in resource else unquote(str(event["path"]))
+
+
+def _form(event: dict[str, Any], headers: dict[str, str]) -> dict[str, str]:
+    body = event.get("body") or ""
+    if event.get("isBase64Encoded"):
+        body = base64.b64decode(body).decode("utf-8", "replace")
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if len(body) > MOST_BODY or kind != "application/x-www-form-urlencoded":
+        return {}
+    try:
+        fields = parse_qs(body, keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        return {}
+    return {name: values[0].replace("\x00", "") for name, values in fields.items()}
+
+
+# One place for what every answer says to the browser. Sources: OWASP Secure Headers, CSP Level 3.
+_FIXED = {
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
+
+def write(answer: Answer, head: bool = False) -> dict[str, Any]:
+    """The proxy answer, with the headers that every answer has. `head`: leave the body out."""
+    # A form's own redirect counts as its target in Chromium: the sign-in page and the bucket must be named.
+    form_to = " ".join(("'self'", *answer.form_to))
+    headers = {
+        **_FIXED,
+        "Content-Type": answer.kind,
+        "Content-Security-Policy": (
+            f"default-src 'none'; style-src 'self'; img-src 'self'; form-action {form_to}; "
+            "base-uri 'none'; frame-ancestors 'none'"
+        ),
+        "Cache-Control": "public, max-age=31536000, immutable" if answer.cached else "no-store",
+        **answer.headers,
+    }
+    if answer.location:
+        headers["Location"] = quote(answer.location, safe="/:?#[]@!$&'()*+,;=%~-._")
+    made: dict[str, Any] = {
+        "statusCode": answer.status,
+        "headers": headers,
+        "body": "" if head else answer.body,
+        "isBase64Encoded": False,
+    }
+    if answer.cookie:
+        # __Host-: only this host, only over TLS, the whole of it; no neighbour can plant one.
+        value = f"{COOKIE}={answer.cookie}; Path=/; Max-Age=43200; Secure; HttpOnly; SameSite=Lax"
+        made["multiValueHeaders"] = {"Set-Cookie": [value]}
+    return made
