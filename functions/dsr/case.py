@@ -163,6 +163,7 @@ class Case:
     resume: State | None = None
     attention: tuple[Attention, ...] = ()
     # By what an agent decided on: `store.collection` → include | exclude, `visit:<id>` → leave_out.
+    # What agents decided: `store.collection` → include | exclude, `visit:<id>` → leave_out.
     decisions: dict[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     outcome: str = ""

@@ -4,11 +4,23 @@ The credentials lie in Secrets Manager and are read under the store's access rol
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
-from sqlalchemy import Column, MetaData, Table, bindparam, create_engine, func, inspect, select, tuple_
+from sqlalchemy import (
+    Column,
+    MetaData,
+    RowMapping,
+    Select,
+    Table,
+    bindparam,
+    create_engine,
+    func,
+    inspect,
+    select,
+    tuple_,
+)
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError
 
@@ -20,6 +32,7 @@ from dsr.records import to_line
 from dsr.stores.base import Cursor, Page, Record
 
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
+_INSUFFICIENT_PRIVILEGE = "42501"  # SQLSTATE
 _PAGE = 2000
 _VALUES = 500  # looked up by one statement
 
@@ -56,7 +69,7 @@ class SQLStore:
                     query = query.where(
                         tuple_(*key) > tuple(_typed_one(c, v) for c, v in zip(key, last, strict=True))
                     )
-                rows = [dict(row) for row in connection.execute(query).mappings()]
+                rows = [dict(row) for row in _ask(connection, query, collection)]
                 more = len(rows) == _PAGE
                 last = json.loads(to_line({"k": [rows[-1][c.name] for c in key]}))["k"] if more else None
                 batch += not more
@@ -124,10 +137,6 @@ class SQLStore:
                     )
                 except NoSuchTableError:
                     raise StoreFault("missing_collection", f"{collection.store}: table {name}") from None
-                except DBAPIError as error:
-                    if getattr(error.orig, "sqlstate", None) == "42501":
-                        raise StoreFault("missing_permission", f"{collection.store}: table {name}") from None
-                    raise
                 self._tables[name].info["leading"] = set(_leading(connection, plain, schema or None))
         return self._tables[name]
 
@@ -138,6 +147,16 @@ class SQLStore:
         wanted = f"lower({way.field})" if lower else way.field
         if wanted not in table.info["leading"]:
             raise StoreFault("missing_index", f"{collection.store}: table {table.name}: index on {wanted}")
+
+
+def _ask(connection: Connection, query: Select[Any], collection: Collection) -> Iterable[RowMapping]:
+    try:
+        return connection.execute(query).mappings()
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
+            about = f"{collection.store}: table {collection.options['table']}"
+            raise StoreFault("missing_permission", about) from None
+        raise
 
 
 def _leading(connection: Connection, table: str, schema: str | None) -> Iterator[str]:

@@ -1,0 +1,235 @@
+"""One harness per kind of store: the same questions, asked of each kind's own tables, buckets and pools."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import boto3
+import psycopg
+
+from dsr.datamap.plan import Collection, Field, Identity, Way
+from dsr.datamap.plan import Store as StorePlan
+from dsr.stores.base import Record, Store
+from dsr.stores.cognito import CognitoStore
+from dsr.stores.dynamodb import DynamoDBStore
+from dsr.stores.s3 import S3Store
+from dsr.stores.sql import SQLStore
+
+REGION = "us-east-1"
+ME, NEIGHBOUR = "m-1", "m-11"  # one id begins like the other: no prefix may match
+
+
+class Harness(Protocol):
+    """What the contract tests need of a kind of store."""
+
+    store: Store
+    collection: Collection
+    way: Way
+
+    def add(self, owner: str, count: int) -> list[str]:
+        """Put `count` records of `owner`; returns what `name` gives for each."""
+        ...
+
+    def name(self, record: Record) -> str:
+        """What tells records apart."""
+        ...
+
+    def values(self, *owners: str) -> list[Any]:
+        """What to look for to find the records of `owners`."""
+        ...
+
+    def break_collection(self) -> None:
+        """Take the table, bucket or pool away."""
+        ...
+
+
+def plan(kind: str, **connection: str) -> StorePlan:
+    return StorePlan(
+        "shop", kind, "arn:aws:iam::123456789012:role/shop", {"region": REGION, **connection}, "dsr"
+    )
+
+
+def collection(name: str, key: str, way: Way, **options: Any) -> Collection:
+    fields = {way.field: Field("user.unique_id", "p"), key: Field("user.unique_id", "p")}
+    return Collection("shop", name, name.title(), (key,), (way,), fields, options=options)
+
+
+class DynamoDBHarness:
+    """A table read by its partition key."""
+
+    def __init__(self) -> None:
+        self.way = Way("owner", parent="a.b.c")
+        self.collection = collection("items", "item", self.way, table="items")
+        self.store = DynamoDBStore(plan("dynamodb"))
+        self._client = boto3.client("dynamodb", region_name=REGION)
+        self._client.create_table(
+            TableName="items",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[
+                {"AttributeName": "owner", "KeyType": "HASH"},
+                {"AttributeName": "item", "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("owner", "item")],
+        )
+
+    def add(self, owner: str, count: int) -> list[str]:
+        names = [f"{owner}/{n:05d}" for n in range(count)]
+        for start in range(0, count, 25):
+            puts = [
+                {"PutRequest": {"Item": {"owner": {"S": owner}, "item": {"S": n}, "text": {"S": "x" * 2000}}}}
+                for n in names[start : start + 25]
+            ]
+            self._client.batch_write_item(RequestItems={"items": puts})
+        return names
+
+    def name(self, record: Record) -> str:
+        return str(record.values["item"])
+
+    def values(self, *owners: str) -> list[Any]:
+        return list(owners)
+
+    def break_collection(self) -> None:
+        self._client.delete_table(TableName="items")
+
+
+class DynamoDBIndexHarness(DynamoDBHarness):
+    """A table read by a global index."""
+
+    def __init__(self) -> None:
+        self.way = Way("owner", Identity("email", "lower", verified=True))
+        self.collection = collection("items", "item", self.way, table="items", indexes={"owner": "by-owner"})
+        self.store = DynamoDBStore(plan("dynamodb"))
+        self._client = boto3.client("dynamodb", region_name=REGION)
+        self._client.create_table(
+            TableName="items",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "item", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("owner", "item")],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by-owner",
+                    "KeySchema": [{"AttributeName": "owner", "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+
+
+class S3Harness:
+    """A bucket read by prefix."""
+
+    def __init__(self) -> None:
+        self.way = Way("owner", parent="a.b.c")
+        self.collection = collection(
+            "files", "object_key", self.way, key_template="u/{owner}/", match="prefix"
+        )
+        self.store = S3Store(plan("s3", bucket="files"))
+        self._client = boto3.client("s3", region_name=REGION)
+        self._client.create_bucket(Bucket="files")
+
+    def add(self, owner: str, count: int) -> list[str]:
+        names = [f"u/{owner}/{n:05d}" for n in range(count)]
+        for name in names:
+            self._client.put_object(Bucket="files", Key=name, Body=name.encode())
+        return names
+
+    def name(self, record: Record) -> str:
+        return str(record.values["object_key"])
+
+    def values(self, *owners: str) -> list[Any]:
+        return list(owners)
+
+    def break_collection(self) -> None:
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket="files"):
+            for found in page.get("Contents", ()):
+                self._client.delete_object(Bucket="files", Key=found["Key"])
+        self._client.delete_bucket(Bucket="files")
+
+
+class CognitoHarness:
+    """A user pool read by address, which finds one user per value."""
+
+    def __init__(self) -> None:
+        self.way = Way("email", Identity("email", verified=True))
+        self.collection = collection("users", "sub", self.way)
+        self._client = boto3.client("cognito-idp", region_name=REGION)
+        self._pool = self._client.create_user_pool(PoolName="shop")["UserPool"]["Id"]
+        self.store = CognitoStore(plan("cognito", user_pool=self._pool))
+        self._added: dict[str, list[str]] = {}
+
+    def add(self, owner: str, count: int) -> list[str]:
+        names = [f"{n}.{owner}@example.com" for n in range(count)]
+        for name in names:
+            self._client.admin_create_user(
+                UserPoolId=self._pool, Username=name, UserAttributes=[{"Name": "email", "Value": name}]
+            )
+        self._added[owner] = names
+        return names
+
+    def name(self, record: Record) -> str:
+        return str(record.values["email"])
+
+    def values(self, *owners: str) -> list[Any]:
+        return [name for owner in owners for name in self._added.get(owner, [f"none.{owner}@example.com"])]
+
+    def break_collection(self) -> None:
+        self._client.delete_user_pool(UserPoolId=self._pool)
+
+
+class SQLHarness:
+    """A PostgreSQL table read by an indexed column; the key is a uuid, so pages go by another order."""
+
+    def __init__(self, uri: str) -> None:
+        self.way = Way("owner", Identity("email", "lower", verified=True))
+        self.collection = collection("rows", "id", self.way, table="rows")
+        self.store = SQLStore(plan("sql", secret="shop/db"))
+        self._uri = uri
+        info = psycopg.conninfo.conninfo_to_dict(uri)
+        secret = {
+            "engine": "postgres",
+            "host": info.get("host", "127.0.0.1"),
+            "port": info.get("port", 5432),
+            "dbname": info["dbname"],
+            "username": info["user"],
+            "password": info.get("password", ""),
+        }
+        boto3.client("secretsmanager", region_name=REGION).create_secret(
+            Name="shop/db", SecretString=json.dumps(secret)
+        )
+        self.execute("DROP TABLE IF EXISTS rows")
+        self.execute(
+            "CREATE TABLE rows (id uuid PRIMARY KEY, owner text, at timestamptz, amount numeric(20, 10))"
+        )
+        self.execute("CREATE INDEX rows_owner ON rows (lower(owner))")
+
+    def execute(self, statement: str, *values: Any) -> None:
+        with psycopg.connect(self._uri, autocommit=True) as connection:
+            connection.execute(statement, values or None)  # type: ignore[arg-type]
+
+    def add(self, owner: str, count: int) -> list[str]:
+        names = [str(uuid.uuid4()) for _ in range(count)]
+        statement = "COPY rows (id, owner, at, amount) FROM STDIN"
+        with psycopg.connect(self._uri) as connection, connection.cursor().copy(statement) as copy:
+            for name in names:
+                copy.write_row((name, owner.title(), "2026-03-29 02:30:00+01", "1234567890.0123456789"))
+        return names
+
+    def name(self, record: Record) -> str:
+        return str(record.values["id"])
+
+    def values(self, *owners: str) -> list[Any]:
+        return list(owners)
+
+    def break_collection(self) -> None:
+        self.execute("DROP TABLE rows")
+
+
+@contextmanager
+def dispose(harness: Harness) -> Iterator[Harness]:
+    """The harness, and its connections closed afterwards."""
+    yield harness
+    engine = getattr(harness.store, "_engine", None)
+    if engine is not None:
+        engine.dispose()
