@@ -16,7 +16,7 @@ from dsr.errors import StoreFault
 from dsr.matching import Known, is_sound, normalise, point
 from dsr.records import at_path, from_lines, to_line
 from dsr.staging import Staging
-from dsr.stores.base import Page, Record, Store
+from dsr.stores.base import Record, Store
 
 _PART_BYTES = 8 * 1024 * 1024  # of records per sealed object: bounds the memory of whoever reads it
 
@@ -109,8 +109,11 @@ class Gathering:
         way = collection.ways[progress.way]
         values = self._values(way)
         earlier = [(w, set(map(str, self._values(w)))) for w in collection.ways[: progress.way]]
+        wanted = set(map(str, values))
         for page in self._store.find(collection, way, values, progress.after) if values else ():
-            self._take(collection, way, earlier, page, progress)
+            # An index folds case by its own rules: only what is equal by ours is a match.
+            found = [r for r in page.records if not way.identity or _matches(way, r, wanted)]
+            self._take(collection, way, earlier, found, progress)
             if page.after is None:
                 break
             progress.after = page.after
@@ -132,11 +135,11 @@ class Gathering:
         collection: Collection,
         way: Way,
         earlier: list[tuple[Way, set[str]]],
-        page: Page,
+        found: list[Record],
         progress: _Progress,
     ) -> None:
         included = self._case.decisions.get(collection.path) == "include"
-        for record in page.records:
+        for record in found:
             if any(_matches(w, record, values) for w, values in earlier):
                 continue  # found, and taken, by an earlier way
             sound = included or is_sound(collection, way, record.values, self._known, self._now)

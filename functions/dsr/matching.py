@@ -14,15 +14,16 @@ from dsr.records import at_path
 
 
 def normalise(value: Any, how: str) -> Any:
-    """The form in which an identity is looked up. `lower` folds ASCII and other simple case only.
+    """The form in which an identity is looked up.
 
-    Look-alike letters of other scripts stay different: nothing here maps one person to another.
+    `lower` folds only letters whose capital is just that letter: KELVIN SIGN and DOTTED I stay what
+    they are, though many a lower() makes k and i of them, and with that one person of another.
     Raises ValueError for a form that is not known.
     """
     if how == "":
         return value
     if how == "lower":
-        return str(value).strip().lower()
+        return "".join(low if (low := c.lower()).upper() == c else c for c in str(value).strip())
     if how == "e164":
         digits = "".join(c for c in str(value) if c.isascii() and c.isdigit())
         return "+" + digits
