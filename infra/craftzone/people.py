@@ -265,13 +265,13 @@ def _invented(holdings: Holdings) -> None:
             holdings.permission()
         for _ in range(rng.choice((0, 0, 0, 0, 1, 2))):
             holdings.screening()
-        if chance() < 0.12:
+        if chance() < 0.06:
             holdings.picture()
         holdings.connections(min(int(rng.expovariate(1 / 10)), 80))
     entries = rng.choice((0, 0, 0, 1, 1, 2)) if person.member else rng.choice((0, 1))
     for _ in range(entries):
         entry_id = holdings.entry()
-        for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
+        for _ in range(rng.choice((0, 0, 0, 0, 0, 1, 1, 2))):
             unfinished = chance() < 0.1
             holdings.artwork(entry_id, key=None if unfinished else "")
         if chance() < 0.25:
