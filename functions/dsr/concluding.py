@@ -6,8 +6,12 @@ from typing import Any
 from dsr import plans
 from dsr.case import Attention, Case, State
 from dsr.casebook import Casebook, Visit
-from dsr.datamap.plan import Plan
+from dsr.datamap.plan import Collection, Plan, VisitPlan
+from dsr.deciding import forget_visit
+from dsr.gathering import read_known, staged
+from dsr.matching import has_second_point
 from dsr.settings import read
+from dsr.staging import Staging
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,13 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
     if case.state is not State.GATHERING:
         return {"outcome": case.state.value}
     plan = plans.of_version(case.map_version, settings.staging_bucket)
+    staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
     visits = book.visits(case.case_id)
+    again = _settled_by_others(plan, case, book, staging, visits)
+    if again:
+        for visit in again:
+            forget_visit(book, staging, plan, case, visit)
+        return {"outcome": "again"}
     attention = open_points(plan, case, visits)
     if attention:
         about = {"reason": attention[0].reason, "visit": attention[0].visit}
@@ -42,6 +52,38 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
         case, to, "gathered", "workflow", {"records": str(found)}, attention=(), outcome=outcome(case)
     )
     return {"outcome": moved.state.value}
+
+
+def _settled_by_others(
+    plan: Plan, case: Case, book: Casebook, staging: Staging, visits: dict[str, Visit]
+) -> list[str]:
+    """The visits to make again, because records found elsewhere have meanwhile settled a doubt of theirs.
+
+    Which store answers first must not decide what a person receives. Every round settles at least
+    one record for good, so this ends.
+    """
+    doubtful = [c for c in plan.collections.values() if _is_doubted(plan, case, visits, c)]
+    if not doubtful:
+        return []
+    known = read_known(plan, book.requester(case), staging)
+    for collection in doubtful:
+        held = staged(staging, collection.store, collection.name, "doubtful")
+        if any(has_second_point(collection, record["values"], known) for record in held):
+            wave = _visit_of(plan, collection).wave
+            # What hangs on the records that now count is found by the later waves.
+            return [_visit_of(plan, collection).visit, *(v.visit for v in plan.visits if v.wave > wave)]
+    return []
+
+
+def _is_doubted(plan: Plan, case: Case, visits: dict[str, Visit], collection: Collection) -> bool:
+    visit = visits.get(_visit_of(plan, collection).visit)
+    return (
+        bool(visit and (visit.doubtful or {}).get(collection.name)) and collection.path not in case.decisions
+    )
+
+
+def _visit_of(plan: Plan, collection: Collection) -> VisitPlan:
+    return next(v for v in plan.visits if v.store == collection.store and collection.name in v.collections)
 
 
 def open_points(plan: Plan, case: Case, visits: dict[str, Visit]) -> tuple[Attention, ...]:

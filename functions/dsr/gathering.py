@@ -73,7 +73,7 @@ class Gathering:
         progress = _Progress(**(self._staging.get_json(self._place) or {}))
         if progress.done:
             return self._result("done", progress)
-        self._known = self._read_known()
+        self._known = read_known(self._plan, self._requester, self._staging)
         try:
             finished = self._gather(progress)
         except StoreFault as fault:
@@ -179,17 +179,15 @@ class Gathering:
             self._found[way.parent] = sorted((v for v in found if v not in (None, "")), key=str)
         return self._found[way.parent]
 
-    def _read_known(self) -> Known:
-        known = Known(
-            points={kind: {point(value)} for kind, value in self._requester.claims.items() if value}
-        )
-        resolving = (v for v in self._plan.visits if v.resolves or v.visit == self._visit.visit)
-        for visit in resolving:
-            for collection in self._plan.collections_of(visit):
-                if Known.can_learn(collection):
-                    for record in staged(self._staging, collection.store, collection.name):
-                        known.learn(collection, record["values"])
-        return known
+
+def read_known(plan: Plan, requester: Requester, staging: Staging) -> Known:
+    """What the requester typed to be compared, and what the sound records staged so far tell."""
+    known = Known(points={kind: {point(kind, value)} for kind, value in requester.claims.items() if value})
+    for collection in plan.collections.values():
+        if Known.can_learn(collection):
+            for record in staged(staging, collection.store, collection.name):
+                known.learn(collection, record["values"])
+    return known
 
 
 def _matches(way: Way, record: Record, values: set[str]) -> bool:

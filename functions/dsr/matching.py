@@ -49,7 +49,7 @@ class Known:
         for name, f in collection.fields.items():
             value = at_path(record, name)
             if f.second_point and value:
-                self.points.setdefault(f.second_point, set()).add(point(value))
+                self.points.setdefault(f.second_point, set()).add(point(f.second_point, value))
         for way in collection.ways:
             if way.identity and way.identity.verified and way.identity.since:
                 value, since = at_path(record, way.field), at_path(record, way.identity.since)
@@ -57,9 +57,11 @@ class Known:
                     self.since[normalise(value, way.identity.normalise)] = as_time(since).isoformat()
 
 
-def point(value: Any) -> str:
-    """A second matching point as it is compared: case and spaces do not tell people apart, letters do."""
-    return " ".join(str(value).split()).lower()
+def point(kind: str, value: Any) -> str:
+    """A second matching point as it is compared: of a phone its digits; else case and spaces do not count."""
+    if kind == "phone":
+        return "".join(c for c in str(value) if c.isdigit())
+    return " ".join(str(value).split()).casefold()
 
 
 def as_time(value: Any) -> datetime:
@@ -74,8 +76,13 @@ def is_sound(collection: Collection, way: Way, record: dict[str, Any], known: Kn
     """Whether the record, found by `way`, is the person's without a person having to look."""
     if way.identity is None or _held(way, way.identity, record, known, now):
         return True
+    return has_second_point(collection, record, known)
+
+
+def has_second_point(collection: Collection, record: dict[str, Any], known: Known) -> bool:
+    """Whether a second matching point of the record equals one that is known of the person."""
     return any(
-        point(value) in known.points.get(f.second_point, ())
+        point(f.second_point, value) in known.points.get(f.second_point, ())
         for name, f in collection.fields.items()
         if f.second_point and (value := at_path(record, name))
     )

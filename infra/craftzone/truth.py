@@ -136,7 +136,8 @@ def _trusted(identity: Identity, record: Record, since: datetime | None, now: da
     if not identity.verified or identity.recorded is None or identity.years is None:
         return False
     recorded: datetime = record[identity.recorded]
-    return years_later(recorded, identity.years) >= now or (since is not None and recorded >= since)
+    # Once it is known since when the person holds the address, what is older is somebody else's.
+    return recorded >= since if since is not None else years_later(recorded, identity.years) >= now
 
 
 def folded(address: str) -> str:
