@@ -65,7 +65,7 @@ def _html(part: Part) -> str:
     if isinstance(part, Link):
         address = escape(part.address)
         return f'<p><a href="{address}">{address}</a></p>'
-    return f"<p>{escape(part)}</p>"
+    return f"<p>{escape(part).replace(chr(10), '<br>')}</p>"
 
 
 @dataclass(frozen=True)

@@ -213,8 +213,8 @@ class PublicPages:
         if seen.grant.level < Level.MAILBOX:
             return self._page(request, "confirm", step=2, open=self._open_contacts(case, True), **shared)
         page = _SHOWN[case.state]
-        if page == "confirm" and awaits_sign_in(case):
-            page = "sign_in"
+        if page == "confirm" and case.mailbox_proven:
+            page = "sign_in" if awaits_sign_in(case) else "working"
         more = getattr(self, f"_{page}", _nothing)(request, case)
         form_to = more.pop("form_to", ())
         if page in _STEP:
