@@ -6,11 +6,10 @@ lets out only the exception's class and the line it came from.
 """
 
 import functools
-import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from dsr.log import logger
+from dsr.log import describe, logger
 
 T = TypeVar("T")
 
@@ -30,10 +29,9 @@ def step(handler: Callable[[dict[str, Any], Any], T]) -> Callable[[dict[str, Any
         try:
             result = handler(event, context)
         except Exception as error:  # noqa: BLE001  the edge: re-raised below without its text
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{type(error).__name__} at {frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
-            logger.error("step failed", extra=about | {"error": where})
-            raise StepFailed(where) from None
+            told = describe(error)
+            logger.error("step failed", extra=about | told)
+            raise StepFailed(" ".join(told.values())) from None
         outcome = result.get("outcome") if isinstance(result, dict) else None
         logger.info("step done", extra=about | ({"outcome": outcome} if isinstance(outcome, str) else {}))
         return result
