@@ -110,7 +110,7 @@ def test_the_browser_that_submitted_learns_nothing_before_the_code(front: Front)
         front.put(case_id, state=state, bundle={"key": "k", "size": 5}, signed_in_at=None)
         page = browser.get(f"/requests/{case_id}")
         assert page.status == 200
-        assert "Code from our mail" in page.text
+        assert "Code sent to Ada@example.com" in page.text
         pages.add(page.body)
         for path in ("download", "sign-in", "withdraw"):
             assert browser.post(f"/requests/{case_id}/{path}").location == f"/prod/requests/{case_id}"
