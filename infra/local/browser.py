@@ -10,6 +10,7 @@ from infra.local.home import LocalCloudError
 
 REDIRECTS = {301, 302, 303, 307, 308}
 FOLLOWED = 10
+FAILED = 500
 
 
 @dataclass
@@ -84,7 +85,10 @@ class Browser:
         for _ in range(FOLLOWED):
             status, headers, content = self._exchange(method, url, body)
             if status not in REDIRECTS or "location" not in headers:
-                return _page(url, status, headers, content)
+                page = _page(url, status, headers, content)
+                if status >= FAILED:  # no person goes on from here, and the page after it would hide it
+                    raise LocalCloudError(f"{method} {url} failed with {status}: {page.text[:400]}")
+                return page
             url = urljoin(url, headers["location"])
             if status not in (307, 308):
                 method, body = "GET", None
