@@ -13,6 +13,7 @@ from dsr.boundary import StepFailed
 from dsr.case import MOVES, STEPS, Proof, Right, State
 from dsr.errors import Conflict
 from dsr.notices import mails
+from dsr.notices.refusals import REFUSALS
 from tests.unit.front import PUBLIC_URL, Front, code_in, front_door_open, link_in
 
 FACTS = mails.Facts(
@@ -71,7 +72,7 @@ def test_dates_and_gaps_are_told() -> None:
     assert "6 December 2026" in mails.ready(FACTS).text
     assert "Some places could not be searched" in mails.ready(replace(FACTS, in_part=True)).text
     assert "4 December 2026" in mails.needs_person(FACTS).text
-    for word, sentence in mails.REFUSALS.items():
+    for word, sentence in REFUSALS.items():
         assert sentence in mails.refused(replace(FACTS, reason=word)).text
     assert "deletion of the data" in mails.confirm(replace(FACTS, right=Right.DELETION), "1", "2").text
 

@@ -11,7 +11,7 @@ import pytest
 
 from dsr.case import Proof, State
 from dsr.casebook import Visit
-from dsr.notices.mails import REFUSALS
+from dsr.notices.refusals import REFUSALS
 from dsr.web import forms
 from tests.unit.front import (
     FORM,

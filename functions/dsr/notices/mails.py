@@ -9,6 +9,7 @@ from datetime import datetime
 from html import escape
 
 from dsr.case import Right
+from dsr.notices.refusals import REFUSALS
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,6 @@ def _day(moment: datetime) -> str:
 
 _SHORT = "Code and link work once, for 15 minutes. A newer mail replaces them."
 _YOURS = "Give the code to nobody, not even to us."
-
-# Why a request is refused, by the word that the desk chooses from.
-REFUSALS = {
-    "not_verified": "We could not make sure that the data is yours.",
-    "not_entitled": "We were not shown that you may act for the person whose data it is.",
-    "unfounded": "The request is manifestly unfounded.",
-    "excessive": "The request repeats earlier ones, and nothing has changed since.",
-}
 
 
 def _mail(facts: Facts, subject: str, *parts: Part) -> Mail:

@@ -2,7 +2,6 @@
 
 import base64
 from dataclasses import dataclass, field, replace
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
@@ -26,11 +25,9 @@ class Request:
     @property
     def cookie(self) -> str:
         """The value of our session cookie, or nothing."""
-        try:
-            found = SimpleCookie(self.headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return ""
-        return found.value if found else ""
+        # Pair by pair, so that a malformed cookie of somebody else does not hide ours.
+        pairs = (pair.strip().partition("=") for pair in self.headers.get("cookie", "").split(";"))
+        return next((value for name, _, value in pairs if name == COOKIE), "")
 
     def at(self, parameters: dict[str, str]) -> "Request":
         """The same with the parameters of the path."""

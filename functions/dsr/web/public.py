@@ -14,7 +14,7 @@ from dsr.errors import NotFound, Refused
 from dsr.front_door import FrontDoor, Session
 from dsr.identity import Grant, Level, read_code, read_token
 from dsr.log import logger
-from dsr.notices.mails import REFUSALS
+from dsr.notices.refusals import REFUSALS
 from dsr.requests import Requests, awaits_sign_in, has_bundle, level_needed, may_withdraw
 from dsr.web.forms import Form, countries, read_reference, read_submission
 from dsr.web.http import Answer, Request, see
