@@ -10,8 +10,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.dsr-ready
 CLOUD = $(if $(PORT),--port $(PORT)) $(if $(PEOPLE),--people $(PEOPLE))
 
-# Compiled files stay out of functions/, which is packaged as it stands; tools neither phone home nor ask who we are.
-export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+# Tools neither phone home nor leave their files outside build/.
 export SAM_CLI_TELEMETRY := 0
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 

@@ -203,7 +203,8 @@ def test_a_page_is_read_as_a_browser_shows_it() -> None:
         {"content-type": "text/html; charset=utf-8"},
         b"""<style>p {}</style><a href="/help">Help</a>
         <form method="post" action="/prod/requests"><input type="hidden" name="submission" value="t&amp;1">
-        <input type="radio" name="right" value="access" checked><input type="radio" name="right" value="deletion">
+        <input type="radio" name="right" value="access" checked>
+        <input type="radio" name="right" value="deletion">
         <textarea name="other_emails">a</textarea>
         <select name="country"><option value="">-</option>
         <option value="FR" selected>France</option></select>
