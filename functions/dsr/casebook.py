@@ -6,6 +6,7 @@ the condition on the version is what keeps two workers from both making a move.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ EVENT_FIELDS = frozenset(
         "step",
     }
 )
+
+_TRIES = 4  # of a write that another one clashed with
 
 
 def now() -> datetime:
@@ -148,17 +151,22 @@ class Casebook:
             case.case_id, 1, case.received_at, "received", "requester", case.state, case.state,
             {"right": case.right.value, "channel": channel},
         )  # fmt: skip
-        try:
-            dynamodb.transact_write_items(
-                TransactItems=[
-                    _put(self.cases, _from_case(case), "attribute_not_exists(case_id)"),
-                    _put(self.cases, _from_event(event), "attribute_not_exists(case_id)"),
-                ]
-            )
-        except dynamodb.exceptions.TransactionCanceledException as error:
-            if _condition_failed(error):
-                return False
-            raise
+        puts = [
+            _put(self.cases, _from_case(case), "attribute_not_exists(case_id)"),
+            _put(self.cases, _from_event(event), "attribute_not_exists(case_id)"),
+        ]
+        for attempt in range(_TRIES):
+            try:
+                dynamodb.transact_write_items(TransactItems=puts)
+            except dynamodb.exceptions.TransactionCanceledException as error:
+                if _condition_failed(error):
+                    return False
+                # The same submission, sent twice at the same instant: one of the two gets through.
+                if not _clashed(error) or attempt == _TRIES - 1:
+                    raise
+                time.sleep(0.02 * 2**attempt)
+            else:
+                break
         return True
 
     def move(
@@ -194,7 +202,7 @@ class Casebook:
                 TransactItems=[put, _put(self.cases, _from_event(event), "attribute_not_exists(part)")]
             )
         except dynamodb.exceptions.TransactionCanceledException as error:
-            if _condition_failed(error):
+            if _condition_failed(error) or _clashed(error):
                 raise Conflict(f"case {case.case_id} was moved by somebody else") from None
             raise
         return moved
@@ -224,10 +232,14 @@ def _put(table: str, values: dict[str, Any], condition: str) -> dict[str, Any]:
 
 
 def _condition_failed(error: Any) -> bool:
-    # A transaction that lost against another one at the same instant is the same news as a failed
-    # condition only where the condition failed; a mere clash (TransactionConflict) is tried again.
     reasons = error.response.get("CancellationReasons", [])
     return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)
+
+
+def _clashed(error: Any) -> bool:
+    """Whether another transaction was on the same item at that instant; nothing retries it by itself."""
+    reasons = error.response.get("CancellationReasons", [])
+    return any(reason.get("Code") == "TransactionConflict" for reason in reasons)
 
 
 _TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at")

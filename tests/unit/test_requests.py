@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 
+from dsr import aws
 from dsr.case import Proof, State
 from dsr.casebook import Visit
 from dsr.notices.refusals import REFUSALS
@@ -88,6 +89,28 @@ def test_a_submission_sent_twice_is_one_case(front: Front) -> None:
     assert len(front.book.events(case_id)) == 1
     corrected = browser.post("/requests", form | {"email": "grace@example.com"})
     assert corrected.location != first.location
+
+
+def test_writes_that_clash_at_the_same_instant_get_through(front: Front) -> None:
+    real, clashes = aws.client("dynamodb").transact_write_items, []
+    exceptions = aws.client("dynamodb").exceptions
+
+    def write(**call: Any) -> Any:
+        clashes.append(1)
+        if len(clashes) % 2:
+            said = {"Error": {"Code": "TransactionCanceledException"}}
+            reasons = {"CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}]}
+            raise exceptions.TransactionCanceledException(said | reasons, "TransactWriteItems")
+        return real(**call)
+
+    browser = front.browser()
+    with mock.patch.object(aws.client("dynamodb"), "transact_write_items", write):
+        case_id = front.submit(browser)
+        front.notice(case_id, "code")
+        [mail] = front.mails()
+        assert browser.post(f"/requests/{case_id}/confirm", {"code": code_in(mail)}).status == 303
+    assert front.book.get(case_id).state is State.RESOLVING
+    assert len(front.book.events(case_id)) == 3
 
 
 def test_a_submission_cut_off_before_its_workflow_started_is_taken_up_by_the_next(front: Front) -> None:
