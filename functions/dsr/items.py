@@ -26,6 +26,8 @@ def _plain(value: Any) -> Any:
         return int(value) if value == value.to_integral_value() and value.as_tuple().exponent >= 0 else value  # type: ignore[operator]
     if isinstance(value, list):
         return [_plain(v) for v in value]
+    if isinstance(value, set):
+        return {_plain(v) for v in value}
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return value
