@@ -5,8 +5,10 @@ identity is theirs if the company had verified that value, and it was recorded w
 held it. Anything else needs a second matching point, or a person's decision.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from dsr.datamap.plan import Collection, Identity, Way
@@ -46,29 +48,58 @@ class Known:
 
     def learn(self, collection: Collection, record: dict[str, Any]) -> None:
         """Take in what a sound record tells."""
-        for name, f in collection.fields.items():
-            value = at_path(record, name)
-            if f.second_point and value:
-                self.points.setdefault(f.second_point, set()).add(point(f.second_point, value))
+        for kind, said in _points(collection, record):
+            self.points.setdefault(kind, set()).add(said)
         for way in collection.ways:
             if way.identity and way.identity.verified and way.identity.since:
-                value, since = at_path(record, way.field), at_path(record, way.identity.since)
+                value, since = at_path(record, way.field), as_time(at_path(record, way.identity.since))
                 if value and since:
-                    self.since[normalise(value, way.identity.normalise)] = as_time(since).isoformat()
+                    self._hold(normalise(value, way.identity.normalise), since.isoformat())
+
+    def _hold(self, identity: str, since: str) -> None:
+        # Of two accounts with one address, the later holder's time: what lies before it is doubtful.
+        self.since[identity] = max(self.since.get(identity, ""), since)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, to be kept."""
+        return {"since": self.since, "points": {kind: sorted(said) for kind, said in self.points.items()}}
+
+    def add(self, kept: dict[str, Any]) -> None:
+        """Take in what `as_json` gave."""
+        for identity, since in kept.get("since", {}).items():
+            self._hold(identity, since)
+        for kind, said in kept.get("points", {}).items():
+            self.points.setdefault(kind, set()).update(said)
 
 
 def point(kind: str, value: Any) -> str:
-    """A second matching point as it is compared: of a phone its digits; else case and spaces do not count."""
+    """A second matching point as it is compared: of a phone its digits; else case and spaces do not count.
+
+    Empty for a value that says nothing ("-", "n/a" for a phone): such are no point, and equal to none.
+    """
     if kind == "phone":
-        return "".join(c for c in str(value) if c.isdigit())
+        return "".join(str(int(c)) for c in str(value) if c.isdecimal())
     return " ".join(str(value).split()).casefold()
 
 
-def as_time(value: Any) -> datetime:
-    """A stored time in UTC: ISO 8601 text, a datetime, or seconds since 1970; without zone taken as UTC."""
-    if isinstance(value, (int, float)):
-        return datetime.fromtimestamp(value, UTC)
-    time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+def _points(collection: Collection, record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, f in collection.fields.items():
+        value = at_path(record, name)
+        if f.second_point and value is not None and (said := point(f.second_point, value)):
+            yield f.second_point, said
+
+
+def as_time(value: Any) -> datetime | None:
+    """A stored time in UTC: ISO 8601 text, a datetime, or seconds since 1970; without zone taken as UTC.
+
+    None for what is no time: nothing follows from it.
+    """
+    try:
+        if isinstance(value, (int, float, Decimal)):
+            return datetime.fromtimestamp(float(value), UTC)
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        return None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
@@ -81,20 +112,17 @@ def is_sound(collection: Collection, way: Way, record: dict[str, Any], known: Kn
 
 def has_second_point(collection: Collection, record: dict[str, Any], known: Known) -> bool:
     """Whether a second matching point of the record equals one that is known of the person."""
-    return any(
-        point(f.second_point, value) in known.points.get(f.second_point, ())
-        for name, f in collection.fields.items()
-        if f.second_point and (value := at_path(record, name))
-    )
+    return any(said in known.points.get(kind, ()) for kind, said in _points(collection, record))
 
 
 def _held(way: Way, identity: Identity, record: dict[str, Any], known: Known, now: datetime) -> bool:
     if not identity.verified:
         return False
-    recorded = at_path(record, identity.recorded) if identity.recorded else None
-    if recorded is None:
-        return not identity.recorded
-    at = as_time(recorded)
+    if not identity.recorded:
+        return True
+    at = as_time(at_path(record, identity.recorded))
+    if at is None:
+        return False
     since = known.since.get(normalise(at_path(record, way.field), identity.normalise))
     if since is not None:
         return at >= datetime.fromisoformat(since)
