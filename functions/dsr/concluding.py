@@ -6,9 +6,9 @@ from typing import Any
 from dsr import plans
 from dsr.case import Attention, Case, State
 from dsr.casebook import Casebook, Visit
-from dsr.datamap.plan import Collection, Plan, VisitPlan
+from dsr.datamap.plan import Collection, Plan
 from dsr.deciding import forget_visit
-from dsr.gathering import read_known, staged
+from dsr.gathering import keep_known, read_known, staged
 from dsr.matching import has_second_point
 from dsr.settings import read
 from dsr.staging import Staging
@@ -33,10 +33,7 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
     plan = plans.of_version(case.map_version, settings.staging_bucket)
     staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
     visits = book.visits(case.case_id)
-    again = _settled_by_others(plan, case, book, staging, visits)
-    if again:
-        for visit in again:
-            forget_visit(book, staging, plan, case, visit)
+    if _visit_again(plan, case, book, staging, visits):
         return {"outcome": "again"}
     attention = open_points(plan, case, visits)
     if attention:
@@ -54,36 +51,37 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
     return {"outcome": moved.state.value}
 
 
-def _settled_by_others(
-    plan: Plan, case: Case, book: Casebook, staging: Staging, visits: dict[str, Visit]
-) -> list[str]:
-    """The visits to make again, because records found elsewhere have meanwhile settled a doubt of theirs.
+def _visit_again(plan: Plan, case: Case, book: Casebook, staging: Staging, visits: dict[str, Visit]) -> bool:
+    """Put back the visits whose doubts were meanwhile settled by records found elsewhere; False if none.
 
-    Which store answers first must not decide what a person receives. Every round settles at least
-    one record for good, so this ends.
+    Which store answers first must not decide what a person receives. What is known now is kept, since
+    it may have been told by a visit that is put back too; so every round settles at least one record
+    for good, and this ends.
     """
+    if any(visit.outcome == "pending" for visit in visits.values()):
+        return True  # an earlier call was killed while it put visits back
     doubtful = [c for c in plan.collections.values() if _is_doubted(plan, case, visits, c)]
     if not doubtful:
-        return []
+        return False
     known = read_known(plan, book.requester(case), staging)
     for collection in doubtful:
-        held = staged(staging, collection.store, collection.name, "doubtful")
+        held = staged(staging, plan, collection.path, "doubtful")
         if any(has_second_point(collection, record["values"], known) for record in held):
-            wave = _visit_of(plan, collection).wave
-            # What hangs on the records that now count is found by the later waves.
-            return [_visit_of(plan, collection).visit, *(v.visit for v in plan.visits if v.wave > wave)]
-    return []
+            keep_known(known, staging)
+            # What hangs on the records that now count is found by the later visits. They are put
+            # back first: killed halfway, the doubt still stands and is found again.
+            for visit in reversed(plan.from_visit(collection.path)):
+                forget_visit(book, staging, plan, case, visit.visit)
+            return True
+    return False
 
 
 def _is_doubted(plan: Plan, case: Case, visits: dict[str, Visit], collection: Collection) -> bool:
-    visit = visits.get(_visit_of(plan, collection).visit)
-    return (
-        bool(visit and (visit.doubtful or {}).get(collection.name)) and collection.path not in case.decisions
-    )
-
-
-def _visit_of(plan: Plan, collection: Collection) -> VisitPlan:
-    return next(v for v in plan.visits if v.store == collection.store and collection.name in v.collections)
+    planned = plan.visit_of(collection.path)
+    visit = visits.get(planned.visit)
+    # Who the person is, and how they must sign in, is not decided any more at this point.
+    undecided = collection.path not in case.decisions and not planned.resolves
+    return undecided and bool(visit and (visit.doubtful or {}).get(collection.name))
 
 
 def open_points(plan: Plan, case: Case, visits: dict[str, Visit]) -> tuple[Attention, ...]:

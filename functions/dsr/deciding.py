@@ -10,6 +10,7 @@ from dsr.case import Case, State
 from dsr.casebook import Casebook, Visit
 from dsr.datamap.plan import Plan
 from dsr.errors import Conflict
+from dsr.gathering import place
 from dsr.staging import Staging
 from dsr.workflow import start
 
@@ -95,8 +96,9 @@ class Desk:
 def forget_visit(book: Casebook, staging: Staging, plan: Plan, case: Case, visit: str) -> None:
     """Put a visit back to its beginning, whatever it has staged."""
     planned = plan.visit(visit)
+    # In this order: killed in between, the visit counts as not made yet, never as made and empty.
+    book.note_visit(case.case_id, Visit(visit, planned.store))
+    staging.remove(place(visit))
     for name in planned.collections:
         for folder in ("staged", "doubtful"):
             staging.remove(f"{folder}/{planned.store}/{name}/")
-    staging.remove(f"progress/{visit}")
-    book.note_visit(case.case_id, Visit(visit, planned.store))

@@ -1,11 +1,13 @@
 """Gathering one visit of a case: from proven identities and earlier finds to sealed records in staging.
 
-Works until its time budget ends and saves where it is; killed anywhere, the next call goes on from
-the last saved place and writes the same parts again.
+Works until its time budget ends and saves where it is. The saved place also lists the parts that
+belong to it, each written once under a name of its own: so a worker killed anywhere, or a second one
+at the same visit, leaves at most parts that nobody reads, and whoever saves first goes on.
 """
 
+import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,11 +16,12 @@ from dsr.case import Case, Proof, Requester
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import StoreFault
 from dsr.matching import Known, is_sound, normalise, point
-from dsr.records import at_path, from_lines, to_line
+from dsr.records import as_text, at_path, each_at, from_lines, to_line
 from dsr.staging import Staging
 from dsr.stores.base import Record, Store
 
 _PART_BYTES = 8 * 1024 * 1024  # of records per sealed object: bounds the memory of whoever reads it
+_KNOWN = "known.json"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class _Progress:
     collection: int = 0
     way: int = 0
     after: Any = None
-    parts: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)  # names by folder, in order
     counts: dict[str, int] = field(default_factory=dict)
     doubtful: dict[str, int] = field(default_factory=dict)
     done: bool = False
@@ -64,106 +67,114 @@ class Gathering:
         self._visit, self._staging, self._store = visit, staging, store
         self._now, self._ends_at, self._clock = now, ends_at, clock
         self._known = Known()
+        self._progress, self._tag = _Progress(), ""
+        self._writer = secrets.token_hex(4)
         self._found: dict[str, list[Any]] = {}  # values per parent field
         self._buffers: dict[tuple[str, bool], list[bytes]] = {}
         self._buffered = 0
 
     def run(self) -> Result:
         """Gather until done or out of time. Exceptions other than StoreFault mean: try again."""
-        progress = _Progress(**(self._staging.get_json(self._place) or {}))
-        if progress.done:
-            return self._result("done", progress)
+        self._load()
+        if self._progress.done:
+            return self._result("done")
         self._known = read_known(self._plan, self._requester, self._staging)
         try:
-            finished = self._gather(progress)
+            finished = self._gather()
         except StoreFault as fault:
-            return self._result("needs_attention", progress, fault.code, fault.about)
-        return self._result("done" if finished else "continue", progress)
+            self._load()  # only what is saved counts
+            return self._result("needs_attention", fault.code, fault.about)
+        return self._result("done" if finished else "continue")
 
-    @property
-    def _place(self) -> str:
-        return f"progress/{self._visit.visit}"
+    def _load(self) -> None:
+        saved, self._tag = self._staging.read_json(place(self._visit.visit))
+        self._progress = _Progress(**(saved or {}))
 
-    def _result(self, outcome: str, progress: _Progress, reason: str = "", about: str = "") -> Result:
-        names = self._visit.collections
-        return Result(
-            outcome, {n: progress.counts.get(n, 0) for n in names}, dict(progress.doubtful), reason, about
-        )
+    def _result(self, outcome: str, reason: str = "", about: str = "") -> Result:
+        counts = {n: self._progress.counts.get(n, 0) for n in self._visit.collections}
+        return Result(outcome, counts, dict(self._progress.doubtful), reason, about)
 
-    def _gather(self, progress: _Progress) -> bool:
+    def _gather(self) -> bool:
+        progress = self._progress
         collections = self._plan.collections_of(self._visit)
         while progress.collection < len(collections):
             collection = collections[progress.collection]
             while progress.way < len(collection.ways):
-                if not self._follow(collection, progress):
+                if not self._follow(collection):
                     return False
             # Children read the staged parts of their parents, so these are complete before.
-            self._flush(progress)
+            self._flush()
             progress.collection, progress.way = progress.collection + 1, 0
         progress.done = True
-        self._save(progress)
+        self._save()
         return True
 
-    def _follow(self, collection: Collection, progress: _Progress) -> bool:
+    def _follow(self, collection: Collection) -> bool:
         """Follow one way from where it stands to its end, or until time is up (False)."""
+        progress = self._progress
         way = collection.ways[progress.way]
         values = self._values(way)
-        earlier = [(w, set(map(str, self._values(w)))) for w in collection.ways[: progress.way]]
-        wanted = set(map(str, values))
+        ways = [(w, set(map(as_text, self._values(w)))) for w in collection.ways]
         for page in self._store.find(collection, way, values, progress.after) if values else ():
-            # An index folds case by its own rules: only what is equal by ours is a match.
-            found = [r for r in page.records if not way.identity or _matches(way, r, wanted)]
-            self._take(collection, way, earlier, found, progress)
+            self._take(collection, ways, page.records)
             if page.after is None:
                 break
             progress.after = page.after
-            if self._late() or self._buffered >= _PART_BYTES:
-                self._save(progress)
-                if self._late():
-                    return False
+            if not self._save_when_due():
+                return False
         progress.way, progress.after = progress.way + 1, None
-        if self._late():
-            self._save(progress)
-            return False
-        return True
+        return self._save_when_due()
 
-    def _late(self) -> bool:
-        return self._clock() >= self._ends_at
+    def _save_when_due(self) -> bool:
+        """Save when memory or time asks for it; False if it is time."""
+        late = self._clock() >= self._ends_at
+        if late or self._buffered >= _PART_BYTES:
+            self._save()
+        return not late
 
-    def _take(
-        self,
-        collection: Collection,
-        way: Way,
-        earlier: list[tuple[Way, set[str]]],
-        found: list[Record],
-        progress: _Progress,
-    ) -> None:
+    def _take(self, collection: Collection, ways: list[tuple[Way, set[str]]], found: list[Record]) -> None:
+        now = self._progress.way
         included = self._case.decisions.get(collection.path) == "include"
         for record in found:
-            if any(_matches(w, record, values) for w, values in earlier):
+            led = [n for n, (w, values) in enumerate(ways) if _matches(w, record, values)]
+            if ways[now][0].identity is None:
+                led.append(now)  # the store's word, whatever type it gives the value
+            elif now not in led:
+                continue  # an index folds case by its own rules: only what is equal by ours is a match
+            if min(led) < now:
                 continue  # found, and taken, by an earlier way
-            sound = included or is_sound(collection, way, record.values, self._known, self._now)
+            sound = included or any(
+                is_sound(collection, ways[n][0], record.values, self._known, self._now) for n in led
+            )
             if sound:
                 self._known.learn(collection, record.values)
-            tally = progress.counts if sound else progress.doubtful
-            tally[collection.name] = tally.get(collection.name, 0) + 1
-            line = to_line(_staged(record))
-            self._buffers.setdefault((collection.name, sound), []).append(line)
-            self._buffered += len(line)
+            self._put_by(collection, record, sound)
 
-    def _flush(self, progress: _Progress) -> None:
+    def _put_by(self, collection: Collection, record: Record, sound: bool) -> None:
+        try:
+            line = to_line(_staged(record))
+        except TypeError:
+            raise StoreFault("unsupported", f"{collection.path}: a value without a JSON form") from None
+        tally = self._progress.counts if sound else self._progress.doubtful
+        tally[collection.name] = tally.get(collection.name, 0) + 1
+        self._buffers.setdefault((collection.name, sound), []).append(line)
+        self._buffered += len(line)
+
+    def _flush(self) -> None:
         for (name, sound), lines in self._buffers.items():
-            folder = f"{'staged' if sound else 'doubtful'}/{self._visit.store}/{name}/"
-            part = progress.parts.get(folder, 0)
-            self._staging.put(f"{folder}{part:06d}", b"".join(lines))
-            progress.parts[folder] = part + 1
+            folder = _folder("staged" if sound else "doubtful", f"{self._visit.store}.{name}")
+            parts = self._progress.parts.setdefault(folder, [])
+            part = f"{folder}{len(parts):06d}-{self._writer}"
+            self._staging.put(part, b"".join(lines))
+            parts.append(part)
         self._buffers.clear()
         self._buffered = 0
 
-    def _save(self, progress: _Progress) -> None:
-        # Parts first, then the place: killed between the two, the same parts are written again.
-        self._flush(progress)
-        self._staging.put_json(self._place, vars(progress))
+    def _save(self) -> None:
+        # Parts first, then the place: killed between the two, nobody ever reads these parts.
+        self._flush()
+        where = place(self._visit.visit)
+        self._tag = self._staging.replace_json(where, vars(self._progress), self._tag)
 
     # -- what is looked for ------------------------------------------------------------------
 
@@ -175,26 +186,50 @@ class Gathering:
             return sorted({normalise(contact, way.identity.normalise) for contact in proven})
         if way.parent not in self._found:
             store, name, path = way.parent.split(".", 2)
-            found = {at_path(r["values"], path) for r in staged(self._staging, store, name)}
-            self._found[way.parent] = sorted((v for v in found if v not in (None, "")), key=str)
+            try:
+                found = {v for r in self._parents(f"{store}.{name}") for v in each_at(r["values"], path)}
+            except TypeError:  # a mapping
+                raise StoreFault("malformed_data", f"{way.parent}: not a value but several") from None
+            self._found[way.parent] = sorted(found - {""}, key=lambda v: (as_text(v), type(v).__name__))
         return self._found[way.parent]
+
+    def _parents(self, path: str) -> Iterator[dict[str, Any]]:
+        if self._plan.visit_of(path) == self._visit:
+            return _lines(self._staging, self._progress.parts.get(_folder("staged", path), ()))
+        return staged(self._staging, self._plan, path)
+
+
+def place(visit: str) -> str:
+    """The name under which the progress of a visit is staged."""
+    return f"progress/{visit}.json"
+
+
+def _folder(kind: str, path: str) -> str:
+    return f"{kind}/{path.replace('.', '/')}/"
 
 
 def read_known(plan: Plan, requester: Requester, staging: Staging) -> Known:
     """What the requester typed to be compared, and what the sound records staged so far tell."""
-    known = Known(points={kind: {point(kind, value)} for kind, value in requester.claims.items() if value})
+    claims = {kind: point(kind, value) for kind, value in requester.claims.items()}
+    known = Known(points={kind: {said} for kind, said in claims.items() if said})
+    known.add(staging.get_json(_KNOWN) or {})
     for collection in plan.collections.values():
         if Known.can_learn(collection):
-            for record in staged(staging, collection.store, collection.name):
+            for record in staged(staging, plan, collection.path):
                 known.learn(collection, record["values"])
     return known
+
+
+def keep_known(known: Known, staging: Staging) -> None:
+    """Keep what is known for when the visits that told it are made again."""
+    staging.put_json(_KNOWN, known.as_json())
 
 
 def _matches(way: Way, record: Record, values: set[str]) -> bool:
     value = at_path(record.values, way.field)
     if way.identity:
         value = normalise(value, way.identity.normalise)
-    return str(value) in values
+    return as_text(value) in values
 
 
 def _staged(record: Record) -> dict[str, Any]:
@@ -209,9 +244,17 @@ def proven_contacts(case: Case, requester: Requester) -> list[str]:
     return [c for c, proof in zip(requester.contacts, case.contacts, strict=True) if proof is Proof.CONFIRMED]
 
 
-def staged(staging: Staging, store: str, collection: str, folder: str = "staged") -> Iterator[dict[str, Any]]:
-    """Every staged record of a collection, part by part: {"values": …, "original": …}."""
-    for name in staging.names(f"{folder}/{store}/{collection}/"):
+def staged(staging: Staging, plan: Plan, path: str, kind: str = "staged") -> Iterator[dict[str, Any]]:
+    """Every staged record of the collection `path`, part by part: {"values": …, "original": …}.
+
+    `kind`: staged for the sound ones, doubtful for those that a person must judge.
+    """
+    progress = staging.get_json(place(plan.visit_of(path).visit)) or {}
+    yield from _lines(staging, progress.get("parts", {}).get(_folder(kind, path), ()))
+
+
+def _lines(staging: Staging, parts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for name in parts:
         content = staging.get(name)
         if content is None:
             raise RuntimeError(f"staged part {name} vanished")

@@ -83,7 +83,7 @@ def find_accounts(plan: Plan, staging: Staging) -> list[Account]:
         if not collection.account:
             continue
         proving = [name for name, f in collection.fields.items() if f.proves]
-        for record in staged(staging, collection.store, collection.name):
+        for record in staged(staging, plan, collection.path):
             values = record["values"]
             account_id = str(at_path(values, collection.account))
             found[account_id] = Account(

@@ -4,9 +4,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from dsr.aws import client
 from dsr.case import Case
 from dsr.casekey import seal, unseal
+from dsr.errors import Conflict
+
+# Of a conditional write: the condition failed, another write is under way, what it names is gone.
+_OVERTAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
 
 
 class Staging:
@@ -26,12 +32,15 @@ class Staging:
 
     def get(self, name: str) -> bytes | None:
         """What is stored under `name`, or None."""
+        return self._read(name)[0]
+
+    def _read(self, name: str) -> tuple[bytes | None, str]:
         s3 = client("s3")
         try:
-            sealed = s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
+            answer = s3.get_object(Bucket=self._bucket, Key=self._prefix + name)
         except s3.exceptions.NoSuchKey:
-            return None
-        return unseal(self._case.case_id, self._keys, sealed)
+            return None, ""
+        return unseal(self._case.case_id, self._keys, answer["Body"].read()), answer["ETag"]
 
     def put_json(self, name: str, value: Any) -> None:
         """Store a JSON value under `name`."""
@@ -39,8 +48,29 @@ class Staging:
 
     def get_json(self, name: str) -> Any:
         """The JSON value under `name`, or None."""
-        content = self.get(name)
-        return None if content is None else json.loads(content)
+        return self.read_json(name)[0]
+
+    def read_json(self, name: str) -> tuple[Any, str]:
+        """The JSON value under `name`, or None, and its tag for `replace_json`."""
+        content, tag = self._read(name)
+        return None if content is None else json.loads(content), tag
+
+    def replace_json(self, name: str, value: Any, tag: str) -> str:
+        """Store a JSON value under `name` where `tag` still stands there ("": nothing); returns its tag.
+
+        Raises Conflict if somebody else wrote or removed it meanwhile.
+        """
+        sealed = seal(self._case.recipient, json.dumps(value).encode())
+        condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
+        try:
+            answer = client("s3").put_object(
+                Bucket=self._bucket, Key=self._prefix + name, Body=sealed, **condition
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _OVERTAKEN:
+                raise Conflict(f"{name} of case {self._case.case_id} was written by somebody else") from None
+            raise
+        return str(answer["ETag"])
 
     def names(self, prefix: str) -> Iterator[str]:
         """The names beginning with `prefix`, in order, to the last page."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -101,14 +102,16 @@ class BundleBuilder:
                 )
 
     def _data(self, collection: Collection, progress: _Progress, archive: Archive) -> None:
-        if next(self._staging.names(f"staged/{collection.store}/{collection.name}/"), None) is None:
+        records = staged(self._staging, self._plan, collection.path)
+        first = next(records, None)
+        if first is None:
             return
         preview: list[dict[str, Any]] = []
         count = 0
 
         def lines() -> Iterator[bytes]:
             nonlocal count
-            for record in staged(self._staging, collection.store, collection.name):
+            for record in chain([first], records):
                 values = disclosed(collection, record["values"])
                 if len(preview) < _PREVIEW:
                     preview.append(values)
@@ -122,7 +125,7 @@ class BundleBuilder:
 
     def _originals(self, collection: Collection) -> Iterator[dict[str, Any]]:
         if "key_template" in collection.options:
-            for record in staged(self._staging, collection.store, collection.name):
+            for record in staged(self._staging, self._plan, collection.path):
                 if "original" in record:
                     yield record["original"]
 

@@ -123,6 +123,17 @@ class Plan:
         """The visit of that id. Raises KeyError."""
         return next(v for v in self.visits if v.visit == visit)
 
+    def visit_of(self, path: str) -> VisitPlan:
+        """The visit that reads the collection `path` (store.collection). Raises KeyError."""
+        return {f"{v.store}.{name}": v for v in self.visits for name in v.collections}[path]
+
+    def from_visit(self, path: str) -> list[VisitPlan]:
+        """The visit that reads the collection `path`, then those that may follow from what it finds."""
+        first = self.visit_of(path)
+        order = (not first.resolves, first.wave)
+        later = [v for v in self.visits if v.wave >= first.wave and (not v.resolves, v.wave) > order]
+        return [first, *later]
+
     def collections_of(self, visit: VisitPlan) -> list[Collection]:
         """The collections of a visit, parents before children."""
         return [self.collections[f"{visit.store}.{name}"] for name in visit.collections]
