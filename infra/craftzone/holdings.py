@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -136,9 +135,7 @@ class Holdings:
             subject_id = "".join(self.rng.choices("0123456789", k=21))
             secret = "1//0" + token(self.seed, person.index, "refresh", length=30)
             record["federated"] = {"provider": "Google", "subject_id": subject_id, "refresh_token": secret}
-            sign_in["identities"] = json.dumps(
-                [{"userId": subject_id, "providerName": "Google", "primary": False}]
-            )
+            sign_in["identities"] = [{"userId": subject_id, "providerName": "Google", "primary": False}]
         self.records[MEMBERS].append(record)
         self.records[SIGN_INS].append(sign_in)
 

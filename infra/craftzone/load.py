@@ -234,7 +234,7 @@ def _sign_up(held: Holdings, stores: Stores) -> None:
             stores.cognito.admin_set_user_password(
                 UserPoolId=stores.user_pool, Username=username, Password=DEMO_PASSWORD, Permanent=True
             )
-        for identity in json.loads(sign_in.get("identities", "[]")):
+        for identity in sign_in.get("identities", ()):
             stores.cognito.admin_link_provider_for_user(
                 UserPoolId=stores.user_pool,
                 DestinationUser={"ProviderName": "Cognito", "ProviderAttributeValue": username},
@@ -262,11 +262,11 @@ def _users(stores: Stores) -> Iterator[dict[str, Any]]:
 
 def _sign_in(user: Mapping[str, Any]) -> Record:
     attributes = _attributes(user)
-    named = {
-        name: attributes[name]
-        for name in ("sub", "email", "email_verified", "identities")
-        if name in attributes
+    named: Record = {
+        name: attributes[name] for name in ("sub", "email", "email_verified") if name in attributes
     }
+    if "identities" in attributes:
+        named["identities"] = json.loads(attributes["identities"])
     return named | {
         "username": user["Username"],
         "status": user["UserStatus"],

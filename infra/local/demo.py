@@ -29,7 +29,7 @@ OUT = ROOT / "build/demo"
 CODE = re.compile(r"^\s*(\d{4}) (\d{4})\s*$", re.MULTILINE)
 CASE = re.compile(r"/requests/([0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){3})(?:[/?#]|$)")
 MAIL_SECONDS = 30.0
-WORK_SECONDS = 180.0
+WORK_SECONDS = 90.0
 STEPS_TO_PROVE = 6
 
 
@@ -51,9 +51,12 @@ def demo(home: Home, port: int | None, wanted: int | None, show: Show, *, keep: 
         show.say(f"\nWatch it:  form {running.url}/  mails {running.cloud.mailbox}\n")
         told = play(running, show)
         faults = check(running, told, show)
-    except BaseException:
+    except LocalCloudError:
         if not keep:
             down.take_down(home)
+        raise
+    except BaseException:
+        down.take_down(home)
         raise
     if not keep:
         with show.stage("stop the local cloud"):
@@ -86,6 +89,7 @@ def play(running: Running, show: Show) -> Told:
         page = ask(browser, running.url, person)
         case = case_of(page)
     with show.stage("they confirm their mailbox and sign in to their account"):
+        page = wait_until(browser, page, lambda page: page.has_form("code"))
         page = prove(browser, running.cloud, page, person, asked_at)
         # Whether they have an account is looked up once the mailbox is proven.
         page = wait_until(browser, page, lambda page: page.has_form(action="/sign-in"))
