@@ -31,12 +31,14 @@ CASE = re.compile(r"/requests/([0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){3
 MAIL_SECONDS = 30.0
 WORK_SECONDS = 90.0
 STEPS_TO_PROVE = 6
+MUST_BE_SEEN = {"log", "execution", "table"}
 
 
 @dataclass(frozen=True)
 class Told:
-    """How the story ended: where the bundle lies, and the pages that belong to it."""
+    """How the story ended: the reference, where the bundle lies, and the page that belongs to the request."""
 
+    case: str
     bundle: Path
     status_page: str
 
@@ -104,7 +106,7 @@ def play(running: Running, show: Show) -> Told:
         OUT.mkdir(parents=True, exist_ok=True)
         (OUT / "bundle.zip").write_bytes(content)
     show.say(f"  {gathered:.1f} s from proven identity to bundle, {len(content):,} bytes")
-    return Told(OUT / "bundle.zip", f"{running.url}/requests/{case}")
+    return Told(case, OUT / "bundle.zip", f"{running.url}/requests/{case}")
 
 
 def ask(browser: Browser, url: str, person: Person) -> Page:
@@ -211,10 +213,14 @@ def check(running: Running, told: Told, show: Show) -> list[str]:
     show.console.print(contents(bundle))
     with show.stage("look for their values in every log, history, queue and table of the product"):
         needles = checks.Needles(running.community.personal_values_of(PERSONA))
-        searched = 0
+        searched, seen = 0, set()
         for where, text in traces(running.cloud):
             searched += 1
+            if told.case in text:
+                seen.add(where.split()[0])
             faults += [f"leak: {where} holds {value!r}" for value in sorted(needles.in_text(text))]
+        # The reference stands in all three: where it is not found, the search has looked at nothing.
+        faults += [f"the search saw no {kind} of this request" for kind in sorted(MUST_BE_SEEN - seen)]
     show.say(f"  {searched:,} texts searched")
     return list(dict.fromkeys(faults))
 
