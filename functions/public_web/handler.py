@@ -9,6 +9,7 @@ from dsr.casebook import Casebook
 from dsr.datamap import plan
 from dsr.front_door import FrontDoor
 from dsr.requests import Requests
+from dsr.web.frame import Frame
 from dsr.web.public import PublicPages
 from dsr.web.serve import serve
 
@@ -44,9 +45,10 @@ def _pages() -> PublicPages:
         bundles=told.bundles_bucket,
         link_seconds=told.link_seconds,
     )
-    return PublicPages(
+    frame = Frame(
         requests, door, plan.load, told.throttle_source, told.public_url_parameter, told.sign_in_parameter
     )
+    return PublicPages(frame)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def front() -> Iterator[Front]:
 
 @pytest.fixture
 def door(front: Front) -> FrontDoor:
-    return front.public._pages().door
+    return front.public._pages().frame.door
 
 
 # -- codes as people type them --------------------------------------------------------------------

@@ -1,0 +1,136 @@
+"""What all pages stand in: the session behind the cookie, the case, the frame around, the faults."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dsr import parameters
+from dsr.case import Case, read_case_id
+from dsr.datamap.plan import Plan
+from dsr.errors import NotFound
+from dsr.front_door import FrontDoor, Session
+from dsr.identity import Grant, read_token
+from dsr.requests import Requests
+from dsr.web import oidc
+from dsr.web.forms import Form
+from dsr.web.http import Answer, Request
+from dsr.web.templates import render, size
+
+CODE_SENT = (
+    "If there is such a request, a new code is on its way to the address given in it. "
+    "Codes sent before stop working."
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Who asks: their session, if any, and what it may do with the case."""
+
+    session: Session | None
+    grant: Grant | None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the pages work with. `most_per_source`: submissions and codes an hour from one network address."""
+
+    requests: Requests
+    door: FrontDoor
+    plan: Callable[[], Plan]
+    most_per_source: int
+    public_url_parameter: str
+    sign_in_parameter: str
+
+    def own(self) -> str:
+        """The public address of these pages."""
+        return parameters.public_url(self.public_url_parameter)
+
+    def page(
+        self, request: Request, page: str, answer: int = 200, form_to: tuple[str, ...] = (), **values: Any
+    ) -> Answer:
+        """The template `page` with its values; 422 where it shows errors.
+
+        `form_to`: origins beside our own that a form on it leads to.
+        """
+        values.setdefault("errors", {})
+        values.setdefault("notice", "")
+        answer = 422 if values["errors"] else answer
+        body = render(page, base=request.base, controller=_controller(self.plan()), **values)
+        return Answer(answer, body, form_to=form_to)
+
+    def fault(self, status: int) -> Callable[[Request], Answer]:
+        """The page for an error of this status."""
+
+        def page(request: Request) -> Answer:
+            headers = {"Retry-After": "3600"} if status == 429 else {}
+            return replace(self.page(request, "fault", status, status=status), headers=headers)
+
+        return page
+
+    def session(self, request: Request) -> Session | None:
+        """The session of the browser's cookie."""
+        cookie = read_token(request.cookie)
+        return self.door.session(cookie) if cookie else None
+
+    def seen(self, request: Request, case_id: str) -> Seen:
+        """Who asks, as far as this case goes."""
+        session = self.session(request)
+        return Seen(session, session.grants.get(case_id) if session else None)
+
+    def case(self, case_id: str) -> Case | None:
+        """The case, or None if there is none."""
+        try:
+            return self.requests.book.get(case_id)
+        except NotFound:
+            return None
+
+    def admitted(self, request: Request) -> bool:
+        """Whether the sender's network address may ask for this much; counts it."""
+        return self.door.admit("source", request.source, self.most_per_source)
+
+    def sign_in(self) -> parameters.SignIn | None:
+        """The company's sign-in, if one is configured."""
+        return parameters.sign_in(self.sign_in_parameter)
+
+
+def _controller(plan: Plan) -> dict[str, str]:
+    return {"complaint": "", **plan.controller}
+
+
+def case_id_of(request: Request) -> str | None:
+    """The reference in the path as we write it, or None if it cannot be one."""
+    return read_case_id(request.parameters["case_id"])
+
+
+def contact_of(request: Request) -> int:
+    """Which contact a form is about; the first unless it says otherwise."""
+    said = request.form.get("contact", "0")
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 3 else 0
+
+
+def then_of(request: Request, case_id: str) -> str:
+    """Where a form wants to lead afterwards."""
+    return path_of(request.form.get("then", ""), case_id)
+
+
+def path_of(then: str, case_id: str) -> str:
+    """The path of what comes next for the case: the download, or its page."""
+    return f"/requests/{case_id}/download" if then == "download" else f"/requests/{case_id}"
+
+
+def told(request: Request, form: Form | None) -> dict[str, Any]:
+    """What a page tells about the last thing done: a code sent, or a code that was wrong."""
+    errors = form.errors if form else {}
+    notice = CODE_SENT if "sent" in request.query and not errors else ""
+    return {"errors": errors, "typed": form.values if form else {}, "notice": notice}
+
+
+def origins(sign_in: parameters.SignIn | None) -> tuple[str, ...]:
+    """The origins that a sign-in form leads to."""
+    return (oidc.origin(sign_in.domain),) if sign_in else ()
+
+
+def size_of(case: Case) -> str:
+    """How large the bundle is, in words."""
+    found = case.bundle.get("size")
+    return size(int(found)) if found else ""
