@@ -6,7 +6,6 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -143,10 +142,6 @@ def _canonical(record: Record, kinds: Mapping[str, type]) -> str:
 def _plain(value: Any, kind: type | None) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str) and value[:1] in ("[", "{"):
-        # Some stores hold JSON as text (Cognito its identities); a bundle may hand over what the text says.
-        with suppress(ValueError):
-            value = json.loads(value)
     if isinstance(value, dict):
         return {name: _plain(inner, type(inner)) for name, inner in value.items()}
     if isinstance(value, (list, tuple, set)):

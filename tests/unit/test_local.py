@@ -93,13 +93,6 @@ def test_every_difference_is_told(tmp_path: Path, entries: list[dict], told: lis
     assert all(fault.startswith(start) for fault, start in zip(faults, told, strict=True))
 
 
-def test_json_held_as_text_may_be_handed_over_as_what_it_says(tmp_path: Path) -> None:
-    truth = {ENTRIES: [ENTRY | {"identities": '[{"userId": "1"}]'}], PICTURES: [PICTURE]}
-    for said, faults in (([{"userId": "1"}], 0), ('[{"userId":"1"}]', 0), ([{"userId": "2"}], 2)):
-        bundle = read_bundle(bundle_at(tmp_path, [as_line(ENTRY) | {"identities": said}]))
-        assert len(record_faults(truth, bundle)) == faults
-
-
 def test_a_changed_original_is_told(tmp_path: Path) -> None:
     faults = record_faults(TRUTH, read_bundle(bundle_at(tmp_path, [as_line(ENTRY)], original=b"gif")))
     assert [fault.split(" with ")[0] for fault in faults] == [
