@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,15 @@ def build_product(user_pool: str) -> None:
         raise LocalCloudError(str(error)) from None
 
 
-def deploy_product(home: Home, cloud: Cloud, user_pool: str) -> str:
+def deploy_product(
+    home: Home, cloud: Cloud, user_pool: str, parameters: Mapping[str, str] | None = None
+) -> str:
     """Deploy template.yaml, then the roles that trust it, and settle what an operator settles by hand on AWS.
 
-    Returns the address of the public pages.
+    `parameters` of the template come on top of `PRODUCT_PARAMETERS`. Returns the address of the public pages.
     """
-    outputs = sam_deploy(home, cloud, ROOT / "template.yaml", PRODUCT_STACK, PRODUCT_PARAMETERS)
+    given = PRODUCT_PARAMETERS | dict(parameters or {})
+    outputs = sam_deploy(home, cloud, ROOT / "template.yaml", PRODUCT_STACK, given)
     sam_deploy(home, cloud, ROOT / "build/plan/roles.template.json", ROLES_STACK, {})
     # The id of an API changes with every edit of it here (not on AWS), so it is read after each deployment.
     url = cloud.api_url(outputs["ApiId"])

@@ -1,6 +1,6 @@
 """`make up`: everything running, for a person to click through."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,12 +42,20 @@ def up(home: Home, port: int | None, wanted: int | None, show: Show) -> int:
     return 0
 
 
-def bring_up(home: Home, port: int | None, wanted: int | None, show: Show, *, clean: bool = False) -> Running:
+def bring_up(
+    home: Home,
+    port: int | None,
+    wanted: int | None,
+    show: Show,
+    *,
+    clean: bool = False,
+    parameters: Mapping[str, str] | None = None,
+) -> Running:
     """The local cloud of `home`, running and loaded.
 
-    `port` and `wanted` people: None takes what the home has, or the default. `clean` begins from nothing. If
-    it did not run before and anything fails or is interrupted, everything is stopped again. Raises
-    LocalCloudError.
+    `port` and `wanted` people: None takes what the home has, or the default. `clean` begins from nothing.
+    `parameters` of the product's template differ from what `deploy` gives. If it did not run before and
+    anything fails or is interrupted, everything is stopped again. Raises LocalCloudError.
     """
     if clean:
         _refuse_taken(port or DEFAULT_PORT, processes.running_on(home))  # before anything is deleted
@@ -73,7 +81,7 @@ def bring_up(home: Home, port: int | None, wanted: int | None, show: Show, *, cl
         )
     port = before or port or held.get("port") or DEFAULT_PORT
     try:
-        return _bring_up(home, port, wanted or DEFAULT_PEOPLE, show, before is not None)
+        return _bring_up(home, port, wanted or DEFAULT_PEOPLE, show, before is not None, parameters or {})
     except BaseException:
         if before is None:
             down.take_down(home)
@@ -95,7 +103,9 @@ def tell(running: Running, show: Show) -> None:
     show.say(f"aws       {settings} aws stepfunctions list-state-machines")
 
 
-def _bring_up(home: Home, port: int, wanted: int, show: Show, running: bool) -> Running:
+def _bring_up(
+    home: Home, port: int, wanted: int, show: Show, running: bool, parameters: Mapping[str, str]
+) -> Running:
     cloud = Cloud(port)
     held = home.note("held")
     if not running:
@@ -115,7 +125,7 @@ def _bring_up(home: Home, port: int, wanted: int, show: Show, running: bool) -> 
     loading = in_background(lambda: load.load(community, stores)) if not held else None
     with show.stage("build and deploy the product"):
         deploy.build_product(outputs["UserPoolId"])
-        url = deploy.deploy_product(home, cloud, outputs["UserPoolId"])
+        url = deploy.deploy_product(home, cloud, outputs["UserPoolId"], parameters)
     if loading:
         with show.stage(f"load {len(community)} people"):
             loaded = loading.result()
