@@ -44,6 +44,7 @@ class StoreFault(DsrError):
             "missing_permission",
             "missing_connection",
             "malformed_data",
+            "still_referenced",
             "unsupported",
         }
     )

@@ -51,9 +51,10 @@ def plan(kind: str, **connection: str) -> StorePlan:
     )
 
 
-def collection(name: str, key: str, way: Way, **options: Any) -> Collection:
-    fields = {way.field: Field("user.unique_id", "p"), key: Field("user.unique_id", "p")}
-    return Collection("shop", name, name.title(), (key,), (way,), fields, options=options)
+def collection(name: str, key: str | tuple[str, ...], way: Way, **options: Any) -> Collection:
+    keys = (key,) if isinstance(key, str) else key
+    fields = {field: Field("user.unique_id", "p") for field in (way.field, *keys)}
+    return Collection("shop", name, name.title(), keys, (way,), fields, options=options)
 
 
 class DynamoDBHarness:
@@ -61,7 +62,7 @@ class DynamoDBHarness:
 
     def __init__(self) -> None:
         self.way = Way("owner", parent="a.b.c")
-        self.collection = collection("items", "item", self.way, table="items")
+        self.collection = collection("items", ("owner", "item"), self.way, table="items")
         self.store = DynamoDBStore(plan("dynamodb"))
         self._client = boto3.client("dynamodb", region_name=REGION)
         self._client.create_table(

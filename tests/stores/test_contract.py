@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dsr.errors import StoreFault
+from dsr.records import to_line
 from dsr.stores.base import Page
 from tests.stores.harness import ME, NEIGHBOUR, Harness
 
@@ -71,3 +72,45 @@ def test_a_collection_that_is_not_there_is_a_fault_and_not_an_empty_answer(store
         pages(store, ME)
     assert fault.value.code == "missing_collection"
     assert ME not in fault.value.about
+
+
+# -- erasing -------------------------------------------------------------------------------------
+
+
+def located(store: Harness, *owners: str) -> list[dict[str, object]]:
+    """What erasing is given: records found not whole, through JSON as they are staged."""
+    found = store.store.find(store.collection, store.way, store.values(*owners), None, whole=False)
+    return [json.loads(to_line(record.values)) for page in found for record in page.records]
+
+
+def erase(store: Harness, records: list[dict[str, object]]) -> None:
+    at_once = store.store.erase_at_once
+    for start in range(0, len(records), at_once):
+        store.store.erase(store.collection, records[start : start + at_once], {})
+
+
+def test_erases_all_of_one_person_and_nothing_of_another(store: Harness) -> None:
+    store.add(ME, many(store))
+    theirs = store.add(NEIGHBOUR, 3)
+    erase(store, located(store, ME))
+    assert located(store, ME) == []
+    assert sorted(names(store, pages(store, NEIGHBOUR))) == sorted(theirs)
+
+
+def test_erasing_again_what_is_gone_changes_nothing(store: Harness) -> None:
+    store.add(ME, 3)
+    theirs = store.add(NEIGHBOUR, 3)
+    found = located(store, ME)
+    erase(store, found)
+    erase(store, found)
+    assert sorted(names(store, pages(store, NEIGHBOUR))) == sorted(theirs)
+
+
+def test_what_is_located_can_be_resumed_like_what_is_found(store: Harness) -> None:
+    store.add(ME, many(store))
+    whole = located(store, ME)
+    first = next(iter(store.store.find(store.collection, store.way, store.values(ME), None, whole=False)))
+    if first.after is not None:
+        after = json.loads(json.dumps(first.after))
+        rest = store.store.find(store.collection, store.way, store.values(ME), after, whole=False)
+        assert len(first.records) + sum(len(page.records) for page in rest) == len(whole)

@@ -4,11 +4,13 @@ import json
 from typing import Any
 
 import boto3
+import psycopg
 import pytest
 
 from dsr import aws
 from dsr.datamap.plan import Way
 from dsr.errors import StoreFault
+from dsr.records import to_line
 from tests.stores import harness as kinds
 
 
@@ -112,3 +114,102 @@ def test_roles_are_assumed_once_and_renewed_in_time(cloud: None, monkeypatch: py
     first = aws.client_as(access, "dynamodb", now=1000.0)
     assert aws.client_as(access, "dynamodb", now=1400.0) is first
     assert aws.client_as(access, "dynamodb", now=1500.0) is not first
+
+
+# -- erasing -------------------------------------------------------------------------------------
+
+
+def locate(harness: Any) -> list[dict[str, Any]]:
+    found = harness.store.find(harness.collection, harness.way, harness.values(kinds.ME), None, whole=False)
+    return [json.loads(to_line(record.values)) for page in found for record in page.records]
+
+
+def test_sql_a_row_that_changed_hands_stays(sql: Any) -> None:
+    sql.add(kinds.ME, 2)
+    found = locate(sql)
+    sql.execute("UPDATE rows SET owner = 'somebody else' WHERE id = %s", found[0]["id"])
+    sql.store.erase(sql.collection, found, {})
+    assert count(sql, "SELECT count(*) FROM rows WHERE owner = 'somebody else'") == 1
+    assert count(sql, "SELECT count(*) FROM rows") == 1
+
+
+def count(sql: Any, statement: str) -> int:
+    with psycopg.connect(sql._uri) as connection:
+        return int(connection.execute(statement).fetchone()[0])  # type: ignore[index,call-overload]
+
+
+def test_sql_masks_without_touching_the_rest(sql: Any) -> None:
+    sql.add(kinds.ME, 1)
+    sql.add(kinds.NEIGHBOUR, 1)
+    sql.store.erase(sql.collection, locate(sql), {"owner": "redacted", "amount": "null"})
+    assert (
+        count(
+            sql, "SELECT count(*) FROM rows WHERE owner = '[deleted]' AND amount IS NULL AND at IS NOT NULL"
+        )
+        == 1
+    )
+    assert count(sql, f"SELECT count(*) FROM rows WHERE owner = '{kinds.NEIGHBOUR.title()}'") == 1
+
+
+def test_sql_a_row_that_others_refer_to_is_a_fault(sql: Any) -> None:
+    sql.execute("DROP TABLE IF EXISTS hanging")
+    sql.add(kinds.ME, 1)
+    sql.execute("CREATE TABLE hanging (id uuid REFERENCES rows)")
+    sql.execute("INSERT INTO hanging SELECT id FROM rows")
+    with pytest.raises(StoreFault, match="still_referenced: shop: table rows"):
+        sql.store.erase(sql.collection, locate(sql), {})
+    sql.execute("DROP TABLE hanging")
+
+
+def test_dynamodb_an_item_that_changed_hands_stays(cloud: None) -> None:
+    harness = kinds.DynamoDBIndexHarness()
+    harness.add(kinds.ME, 2)
+    found = locate(harness)
+    client = boto3.client("dynamodb", region_name=kinds.REGION)
+    client.update_item(
+        TableName="items",
+        Key={"item": {"S": found[0]["item"]}},
+        UpdateExpression="SET #o = :o",
+        ExpressionAttributeNames={"#o": "owner"},
+        ExpressionAttributeValues={":o": {"S": "somebody else"}},
+    )
+    harness.store.erase(harness.collection, found, {})
+    left = client.scan(TableName="items")["Items"]
+    assert [i["owner"]["S"] for i in left] == ["somebody else"]
+
+
+def test_dynamodb_masks_nested_fields(cloud: None) -> None:
+    harness = kinds.DynamoDBHarness()
+    client = boto3.client("dynamodb", region_name=kinds.REGION)
+    item = {"owner": {"S": kinds.ME}, "item": {"S": "1"}, "a": {"M": {"b": {"S": "x"}, "c": {"S": "y"}}}}
+    client.put_item(TableName="items", Item=item)
+    for _ in range(2):
+        harness.store.erase(
+            harness.collection, [{"owner": kinds.ME, "item": "1"}], {"a.b": "null", "a.c": "redacted"}
+        )
+    assert client.scan(TableName="items")["Items"][0]["a"] == {"M": {"c": {"S": "[deleted]"}}}
+
+
+def test_dynamodb_masking_makes_no_item_that_is_gone(cloud: None) -> None:
+    harness = kinds.DynamoDBHarness()
+    harness.store.erase(harness.collection, [{"owner": kinds.ME, "item": "1"}], {"text": "redacted"})
+    assert boto3.client("dynamodb", region_name=kinds.REGION).scan(TableName="items")["Items"] == []
+
+
+def test_s3_every_version_and_marker_goes_and_uploads_too(cloud: None) -> None:
+    harness = kinds.S3Harness()
+    client = boto3.client("s3", region_name=kinds.REGION)
+    client.put_bucket_versioning(Bucket="files", VersioningConfiguration={"Status": "Enabled"})
+    for _ in range(3):
+        harness.add(kinds.ME, 2)
+    client.delete_object(Bucket="files", Key=f"u/{kinds.ME}/00000")
+    client.create_multipart_upload(Bucket="files", Key=f"u/{kinds.ME}/half")
+    theirs = harness.add(kinds.NEIGHBOUR, 1)
+    found = locate(harness)
+    assert len(found) == 3 * 2 + 1 + 1
+    for _ in range(2):
+        harness.store.erase(harness.collection, found, {})
+    left = client.list_object_versions(Bucket="files")
+    assert [v["Key"] for v in left["Versions"]] == theirs
+    assert "DeleteMarkers" not in left
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="files")

@@ -3,12 +3,23 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 from pydantic import Field as Described
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^P((\d+[YMWD])+(T(\d+[HM])+)?|T(\d+[HM])+)$")]
+
+
+def _yes(value: Any) -> Any:
+    return "yes" if value is True else value  # what YAML makes of a bare yes
+
+
+def _null(value: Any) -> Any:
+    return "null" if value is None else value  # what YAML makes of a bare null
+
+
+Masking = Annotated[Literal["null", "redacted"], BeforeValidator(_null)]
 
 
 class Strict(BaseModel):
@@ -57,7 +68,7 @@ class MapField(Strict):
     proves: Literal["sign_in"] | None = Described(
         None, description="equals the `sub` of who signs in to this account"
     )
-    disclose: Literal["yes", "review", "never"] = "yes"
+    disclose: Annotated[Literal["yes", "review", "never"], BeforeValidator(_yes)] = "yes"
     reason: str = Described(
         "", description="why the field is never disclosed; required with `disclose: never`"
     )
@@ -90,13 +101,13 @@ class Keep(Strict):
 class Mask(Strict):
     """The records stay, these fields are masked."""
 
-    mask: dict[FieldName, Literal["null", "redacted", "keyed_hash", "truncate"]]
+    mask: dict[FieldName, Masking]
 
 
 class Detach(Strict):
     """The record is shared: only this person's fields are masked."""
 
-    detach: dict[FieldName, Literal["null", "redacted", "keyed_hash", "truncate"]]
+    detach: dict[FieldName, Masking]
 
 
 class Copy(Strict):
@@ -136,6 +147,7 @@ class MapCollection(Strict):
     account: FieldName | None = Described(
         None, description="records are accounts; this field is the account's id"
     )
+    freeze: bool = Described(False, description="cognito: deletion begins with disabling these sign-ins")
     born: FieldName | None = Described(
         None, description="field with the date of birth (children need a guardian)"
     )

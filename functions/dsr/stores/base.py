@@ -36,15 +36,45 @@ class Page:
     after: Cursor
 
 
+REDACTED = "[deleted]"
+
+
+def masked(treatment: str, value: Any) -> Any:
+    """The value after a field's treatment: `null`, or `redacted` to a constant. Nothing stays nothing."""
+    return None if treatment == "null" or value is None else REDACTED
+
+
 class Store(Protocol):
     """A store of one kind, opened for one store of the map."""
 
-    def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor) -> Iterator[Page]:
+    erase_at_once: int
+
+    def find(
+        self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor, whole: bool = True
+    ) -> Iterator[Page]:
         """All records whose `way.field` equals one of `values`, in pages, from `after` on.
 
-        Raises StoreFault when the collection, its index or the permission is missing: what cannot
-        be answered is an error, never an empty result.
+        Not `whole`: only the fields that locate and judge a record (`Collection.locating`), and of a
+        file every version: what erasing needs. Raises StoreFault when the collection, its index or
+        the permission is missing: what cannot be answered is an error, never an empty result.
         """
+        ...
+
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+        """Delete these records, found not `whole` before; or where `masks` (field → treatment), mask them.
+
+        Done again it changes nothing. A record that meanwhile belongs to somebody else (a field that
+        led to it has another value) stays untouched. At most `erase_at_once` records a call. Raises
+        StoreFault as `find` does.
+        """
+        ...
+
+
+class FreezingStore(Store, Protocol):
+    """A store whose records can be stopped from being used before they are erased."""
+
+    def freeze(self, collection: Collection, records: Sequence[dict[str, Any]]) -> None:
+        """No sign-in and no open session from now on. Done again it changes nothing."""
         ...
 
 

@@ -28,7 +28,16 @@ class CognitoStore:
         self._store = store
         self._pool = store.connection["user_pool"]
 
-    def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor) -> Iterator[Page]:
+    erase_at_once = 20  # one call, or a few, each
+
+    def find(
+        self,
+        collection: Collection,
+        way: Way,
+        values: Sequence[Any],
+        after: Cursor,
+        whole: bool = True,  # noqa: ARG002  a pool answers with whole users only
+    ) -> Iterator[Page]:
         """See `base.Store.find`."""
         if way.field not in _FILTERS:
             raise StoreFault("unsupported", f"{collection.path}.{way.field}: a pool is not searched by it")
@@ -48,6 +57,33 @@ class CognitoStore:
                 yield Page([Record(u) for u in users], beyond(values, index, start))
                 if not start:
                     break
+
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+        """See `base.Store.erase`. Links to other providers go first: they would outlive the user."""
+        if masks:
+            raise StoreFault("unsupported", f"{collection.path}: a user is deleted or kept, not masked")
+        for record in records:
+            for identity in record.get("identities", ()):
+                user = {
+                    "ProviderName": identity["providerName"],
+                    "ProviderAttributeName": "Cognito_Subject",
+                    "ProviderAttributeValue": identity["userId"],
+                }
+                self._of_user(collection, "admin_disable_provider_for_user", User=user)
+            self._of_user(collection, "admin_delete_user", Username=record["username"])
+
+    def freeze(self, collection: Collection, records: Sequence[dict[str, Any]]) -> None:
+        """See `base.Store.freeze`. Disabled first, so that no new session begins between the two."""
+        for record in records:
+            self._of_user(collection, "admin_disable_user", Username=record["username"])
+            self._of_user(collection, "admin_user_global_sign_out", Username=record["username"])
+
+    def _of_user(self, collection: Collection, verb: str, **arguments: Any) -> None:
+        try:
+            self._call(collection, verb, UserPoolId=self._pool, **arguments)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "UserNotFoundException":
+                raise  # a user that is gone already is what was wanted
 
     def _call(self, collection: Collection, verb: str, **arguments: Any) -> dict[str, Any]:
         try:

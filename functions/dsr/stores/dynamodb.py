@@ -1,5 +1,6 @@
 """DynamoDB: by partition key or by a declared index, page by page; never a Scan."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,8 +11,11 @@ from dsr.aws import client_as
 from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
-from dsr.items import from_item
-from dsr.stores.base import Cursor, Page, Record, beyond, each_value
+from dsr.items import from_item, to_item
+from dsr.stores.base import REDACTED, Cursor, Page, Record, beyond, each_value
+
+_BATCH = 25  # BatchWriteItem (AWS)
+_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds between tries of what DynamoDB left unprocessed
 
 _FAULTS = {
     "ResourceNotFoundException": "missing_collection",
@@ -27,9 +31,16 @@ class DynamoDBStore:
         self._store = store
         self._schemas: dict[str, dict[str, Any]] = {}
 
-    def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor) -> Iterator[Page]:
+    # BatchWriteItem takes 25 items a call (AWS); a multiple, so that every call is full.
+    erase_at_once = 1000
+
+    def find(
+        self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor, whole: bool = True
+    ) -> Iterator[Page]:
         """See `base.Store.find`."""
         query = self._query(collection, way)
+        if not whole:
+            _project(query, collection.locating)
         for index, value, start in each_value(values, after):
             query["ExpressionAttributeValues"] = {":v": TypeSerializer().serialize(value)}
             while True:
@@ -42,10 +53,61 @@ class DynamoDBStore:
                 if not start:
                     break
 
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+        """See `base.Store.erase`."""
+        if masks:
+            for record in records:
+                self._change(collection, record, "update_item", _mask(masks))
+        elif collection.guards:
+            for record in records:
+                self._change(collection, record, "delete_item", {})
+        else:
+            for start in range(0, len(records), _BATCH):
+                self._delete(collection, records[start : start + _BATCH])
+
+    def _delete(self, collection: Collection, records: Sequence[dict[str, Any]]) -> None:
+        table = collection.options["table"]
+        left = [{"DeleteRequest": {"Key": _key(collection, record)}} for record in records]
+        for wait in _WAITS:
+            answer = self._call(collection, "batch_write_item", RequestItems={table: left})
+            left = answer.get("UnprocessedItems", {}).get(table, [])
+            if not left:
+                return
+            time.sleep(wait)
+        raise TimeoutError(f"{collection.path}: DynamoDB kept {len(left)} deletions unprocessed")
+
+    def _change(
+        self, collection: Collection, record: dict[str, Any], verb: str, change: dict[str, Any]
+    ) -> None:
+        """One conditional write: only if the record is there and still belongs to whom it did."""
+        names = {f"#g{n}": guard for n, guard in enumerate(collection.guards)}
+        values = {f":g{n}": record.get(guard) for n, guard in enumerate(collection.guards)}
+        held = [
+            f"#g{n} = :g{n}" if values[f":g{n}"] is not None else f"attribute_not_exists(#g{n})"
+            for n in range(len(names))
+        ]
+        first = collection.key[0]
+        try:
+            self._call(
+                collection,
+                verb,
+                TableName=collection.options["table"],
+                Key=_key(collection, record),
+                ConditionExpression=" AND ".join(["attribute_exists(#k)", *held]),
+                ExpressionAttributeNames={"#k": first, **names, **change.get("names", {})},
+                **_values_of({**values, **change.get("values", {})}),
+                **change.get("expression", {}),
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+
     def _query(self, collection: Collection, way: Way) -> dict[str, Any]:
         """The fixed part of the query by `way.field`. Raises StoreFault where no key or index serves it."""
         table = collection.options["table"]
         schema = self._schema(collection)
+        if {k["AttributeName"] for k in schema["KeySchema"]} != set(collection.key):
+            raise StoreFault("missing_field", f"{table}: the map's `key` is not the table's")
         query = {
             "TableName": table,
             "KeyConditionExpression": "#f = :v",
@@ -78,6 +140,46 @@ class DynamoDBStore:
             if code:
                 raise StoreFault(code, f"{collection.path}: {error.operation_name}") from None
             raise
+
+
+def _key(collection: Collection, record: dict[str, Any]) -> dict[str, Any]:
+    return to_item({name: record[name] for name in collection.key})
+
+
+def _values_of(values: dict[str, Any]) -> dict[str, Any]:
+    item = to_item(values)
+    return {"ExpressionAttributeValues": item} if item else {}
+
+
+def _mask(masks: dict[str, str]) -> dict[str, Any]:
+    """The update that masks: `null` takes the attribute away, `redacted` leaves the constant."""
+    names: dict[str, str] = {}
+    sets, removes = [], []
+    for n, (path, treatment) in enumerate(masks.items()):
+        parts = path.split(".")
+        names |= {f"#m{n}_{m}": part for m, part in enumerate(parts)}
+        target = ".".join(f"#m{n}_{m}" for m in range(len(parts)))
+        if treatment == "null":
+            removes.append(target)
+        else:
+            sets.append(f"{target} = :redacted")
+    update = ("SET " + ", ".join(sets) if sets else "") + (" REMOVE " + ", ".join(removes) if removes else "")
+    values = {":redacted": REDACTED} if sets else {}
+    return {"names": names, "values": values, "expression": {"UpdateExpression": update.strip()}}
+
+
+def _project(query: dict[str, Any], fields: Sequence[str]) -> None:
+    names: dict[str, str] = {}
+    paths = []
+    for path in fields:
+        parts = []
+        for part in path.split("."):
+            name = next((n for n, held in names.items() if held == part), f"#p{len(names)}")
+            names[name] = part
+            parts.append(name)
+        paths.append(".".join(parts))
+    query["ProjectionExpression"] = ", ".join(paths)
+    query["ExpressionAttributeNames"] = query["ExpressionAttributeNames"] | names
 
 
 def _hash_key(schema: list[dict[str, str]]) -> str:

@@ -27,8 +27,18 @@ class S3Store:
         self._store = store
         self._bucket = store.connection["bucket"]
 
-    def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor) -> Iterator[Page]:
-        """See `base.Store.find`. A record is an object with its size, time, type, metadata and tags."""
+    erase_at_once = 1000  # DeleteObjects (AWS)
+
+    def find(
+        self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor, whole: bool = True
+    ) -> Iterator[Page]:
+        """See `base.Store.find`. A record is an object with its size, time, type, metadata and tags.
+
+        Not `whole`: a record is a version of an object, a delete marker, or an upload left half-done.
+        """
+        if not whole:
+            yield from self._versions(collection, way, values, after)
+            return
         exact = collection.options["match"] == "exact"
         for index, value, start in each_value(values, after):
             prefix = object_key(collection, way, value)
@@ -45,6 +55,87 @@ class S3Store:
                 yield Page(records, beyond(values, index, start))
                 if not start:
                     break
+
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+        """See `base.Store.erase`."""
+        if masks:
+            raise StoreFault("unsupported", f"{collection.path}: a file is deleted or kept, not masked")
+        versions = [r for r in records if not r.get("upload_id")]
+        for start in range(0, len(versions), self.erase_at_once):
+            found = [
+                {"Key": r["object_key"], "VersionId": r["version_id"]}
+                for r in versions[start : start + self.erase_at_once]
+            ]
+            answer = self._call(
+                collection, "delete_objects", Bucket=self._bucket, Delete={"Objects": found, "Quiet": True}
+            )
+            for refused in answer.get("Errors", ()):
+                code = _FAULTS.get(refused["Code"])
+                if code:
+                    raise StoreFault(code, f"{collection.path}: DeleteObjects")
+                raise RuntimeError(f"{collection.path}: S3 kept objects: {refused['Code']}")
+        for record in records:
+            if record.get("upload_id"):
+                self._abort(collection, record)
+
+    def _abort(self, collection: Collection, record: dict[str, Any]) -> None:
+        arguments = {"Bucket": self._bucket, "Key": record["object_key"], "UploadId": record["upload_id"]}
+        try:
+            self._call(collection, "abort_multipart_upload", **arguments)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchUpload":
+                raise
+
+    def _versions(
+        self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor
+    ) -> Iterator[Page]:
+        exact = collection.options["match"] == "exact"
+        for index, value, start in each_value(values, after):
+            prefix = object_key(collection, way, value)
+            while True:
+                answer = self._call(
+                    collection, "list_object_versions", Bucket=self._bucket, Prefix=prefix, MaxKeys=_PAGE,
+                    **({"KeyMarker": start[0], "VersionIdMarker": start[1]} if start else {}),
+                )  # fmt: skip
+                listed = [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]
+                found = [
+                    Record({way.field: value, "object_key": v["Key"], "version_id": v["VersionId"]})
+                    for v in listed
+                    if not exact or v["Key"] == prefix
+                ]
+                start = (
+                    [answer["NextKeyMarker"], answer["NextVersionIdMarker"]]
+                    if answer["IsTruncated"]
+                    else None
+                )
+                if exact and start and start[0] != prefix:
+                    start = None  # only longer keys follow
+                if not start:
+                    found += self._uploads(collection, way, value, prefix, exact)
+                yield Page(found, beyond(values, index, start))
+                if not start:
+                    break
+
+    def _uploads(
+        self, collection: Collection, way: Way, value: Any, prefix: str, exact: bool
+    ) -> list[Record]:
+        """The uploads left half-done: parts are stored, and paid for, until they are aborted."""
+        found: list[Record] = []
+        marker: dict[str, str] = {}
+        while True:
+            answer = self._call(
+                collection, "list_multipart_uploads", Bucket=self._bucket, Prefix=prefix, **marker
+            )
+            found += [
+                Record(
+                    {way.field: value, "object_key": u["Key"], "version_id": "", "upload_id": u["UploadId"]}
+                )
+                for u in answer.get("Uploads", ())
+                if not exact or u["Key"] == prefix
+            ]
+            if not answer.get("IsTruncated"):
+                return found
+            marker = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
 
     def _record(self, collection: Collection, way: Way, value: Any, key: str) -> Record | None:
         try:

@@ -4,23 +4,32 @@ The credentials lie in Secrets Manager and are read under the store's access rol
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 from sqlalchemy import (
     Column,
+    CursorResult,
+    Delete,
+    Executable,
     MetaData,
-    RowMapping,
-    Select,
     Table,
+    Update,
     bindparam,
+    case,
+    column,
     create_engine,
+    delete,
     func,
     inspect,
+    literal,
+    null,
     select,
     tuple_,
+    update,
 )
+from sqlalchemy import values as value_list
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError
 
@@ -29,10 +38,18 @@ from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
 from dsr.records import to_line
-from dsr.stores.base import Cursor, Page, Record
+from dsr.stores.base import REDACTED, Cursor, Page, Record
 
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
-_INSUFFICIENT_PRIVILEGE = "42501"  # SQLSTATE
+# By SQLSTATE. A column that may not be null cannot be masked with null; a row that others refer to
+# cannot go before them.
+_FAULTS = {
+    "42501": "missing_permission",
+    "42P01": "missing_collection",
+    "42703": "missing_field",
+    "23502": "unsupported",
+    "23503": "still_referenced",
+}
 _PAGE = 2000
 _VALUES = 500  # looked up by one statement
 
@@ -48,20 +65,26 @@ class SQLStore:
         self._engine: Engine | None = None
         self._tables: dict[str, Table] = {}
 
-    def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor) -> Iterator[Page]:
+    erase_at_once = _PAGE
+
+    def find(
+        self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor, whole: bool = True
+    ) -> Iterator[Page]:
         """See `base.Store.find`. The cursor is [index of the batch of values, key of the last record]."""
         table = self._table(collection)
-        column = _column(table, collection, way.field)
+        searched = _column(table, collection, way.field)
         self._check_index(collection, way)
         key = [_column(table, collection, name) for name in collection.key]
-        matched = func.lower(column) if way.identity and way.identity.normalise == "lower" else column
+        wanted = [table] if whole else [_column(table, collection, name) for name in collection.locating]
+        lower = way.identity and way.identity.normalise == "lower"
+        matched = func.lower(searched) if lower else searched
         batch, last = after if after is not None else (0, None)
         with self._connection(collection) as connection:
             while batch * _VALUES < len(values):
                 some = list(values[batch * _VALUES : (batch + 1) * _VALUES])
                 query = (
-                    select(table)
-                    .where(matched.in_(bindparam("some", _typed(column, some), expanding=True)))
+                    select(*wanted)
+                    .where(matched.in_(bindparam("some", _typed(searched, some), expanding=True)))
                     .order_by(*key)
                     .limit(_PAGE)
                 )
@@ -69,12 +92,37 @@ class SQLStore:
                     query = query.where(
                         tuple_(*key) > tuple(_typed_one(c, v) for c, v in zip(key, last, strict=True))
                     )
-                rows = [dict(row) for row in _ask(connection, query, collection)]
+                rows = [dict(row) for row in _ask(connection, query, collection).mappings()]
                 more = len(rows) == _PAGE
                 last = json.loads(to_line({"k": [rows[-1][c.name] for c in key]}))["k"] if more else None
                 batch += not more
                 end = batch * _VALUES >= len(values)
                 yield Page([Record(row) for row in rows], None if end else [batch, last])
+
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+        """See `base.Store.erase`. One statement and one transaction a call."""
+        if not records:
+            return
+        table = self._table(collection)
+        named = [_column(table, collection, name) for name in (*collection.key, *collection.guards)]
+        rows = [tuple(_typed_one(c, r.get(c.name)) for c in named) for r in records]
+        chosen = value_list(*(column(c.name, c.type) for c in named), name="chosen").data(rows)
+        same = [table.c[name] == chosen.c[name] for name in collection.key]
+        # Equal also where both are null: who a record belongs to may be told by another field.
+        same += [table.c[name].is_not_distinct_from(chosen.c[name]) for name in collection.guards]
+        change: Update | Delete
+        if masks:
+            change = update(table).values(
+                {
+                    _column(table, collection, name): masked_expression(table.c[name], treatment)
+                    for name, treatment in masks.items()
+                }
+            )
+        else:
+            change = delete(table)
+        with self._connection(collection) as connection:
+            _ask(connection, change.where(*same), collection)
+            connection.commit()
 
     def _connection(self, collection: Collection) -> Connection:
         try:
@@ -149,13 +197,18 @@ class SQLStore:
             raise StoreFault("missing_index", f"{collection.store}: table {table.name}: index on {wanted}")
 
 
-def _ask(connection: Connection, query: Select[Any], collection: Collection) -> Iterable[RowMapping]:
+def masked_expression(column: Column[Any], treatment: str) -> Any:
+    """The new value of a masked column; nothing stays nothing."""
+    return null() if treatment == "null" else case((column.is_not(None), literal(REDACTED)), else_=null())
+
+
+def _ask(connection: Connection, statement: Executable, collection: Collection) -> CursorResult[Any]:
     try:
-        return connection.execute(query).mappings()
+        return connection.execute(statement)
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
-            about = f"{collection.store}: table {collection.options['table']}"
-            raise StoreFault("missing_permission", about) from None
+        code = _FAULTS.get(getattr(error.orig, "sqlstate", None) or "")
+        if code:
+            raise StoreFault(code, f"{collection.store}: table {collection.options['table']}") from None
         raise
 
 
@@ -187,6 +240,8 @@ def _typed(column: Column[Any], values: list[Any]) -> list[Any]:
 def _typed_one(column: Column[Any], value: Any) -> Any:
     """A value that went through JSON, in the type of its column: uuid, integer, decimal, date or text."""
     kind = column.type.python_type
+    if value is None:
+        return None
     return value if isinstance(value, kind) or kind is object else _cast(kind, value)
 
 
