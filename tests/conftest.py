@@ -1,12 +1,16 @@
 """What all tests share."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import moto
 import pytest
 from hypothesis import HealthCheck, settings
 
 from dsr import aws
+
+if TYPE_CHECKING:
+    from tests.workflow.stage import Stage
 
 REGION = "us-east-1"
 
@@ -32,3 +36,23 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
     aws.client.cache_clear()
     aws._assumed.clear()
+
+
+@pytest.fixture(scope="session")
+def local_cloud() -> Iterator["Stage"]:
+    """The product deployed on a local cloud, once per session; tests use it through the fixture `stage`."""
+    from tests.workflow.stage import deployed
+
+    with deployed() as stage:
+        yield stage
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on the local cloud run after all others and, with several workers, on one of them.
+
+    The last of them looks for what the others left behind.
+    """
+    for item in items:
+        if "local_cloud" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("local_cloud"))
+    items.sort(key=lambda item: ("local_cloud" in getattr(item, "fixturenames", ()), "last" in item.keywords))
