@@ -91,6 +91,7 @@ STEPS: dict[State, str] = {
     S.CONFIRMING: "confirm",
 }
 REST = "rest"
+WAITS = frozenset({"await_identity", "await_confirmation", "cool_off"})  # steps that store a token and wait
 
 
 def check_move(was: State, to: State) -> None:
@@ -162,7 +163,6 @@ class Case:
     attempt: int = 1
     resume: State | None = None
     attention: tuple[Attention, ...] = ()
-    # By what an agent decided on: `store.collection` → include | exclude, `visit:<id>` → leave_out.
     # What agents decided: `store.collection` → include | exclude, `visit:<id>` → leave_out.
     decisions: dict[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
@@ -170,6 +170,7 @@ class Case:
     bundle: dict[str, Any] = field(default_factory=dict)  # key, size, sha256, expires_at
     downloads: int = 0
     token: str = ""  # of the workflow's waiting task
+    woken: str = ""  # the last one that was taken off: whoever did may have been killed before it was used
     expires_at: datetime | None = None  # when waiting ends by itself
     key_destroyed: bool = False  # nothing personal of the case can be read any more
     language: str = "en"

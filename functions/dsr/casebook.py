@@ -189,6 +189,8 @@ class Casebook:
         if to is not case.state:
             check_move(case.state, to)
         at = now()
+        if case.token and changes.get("token") == "":
+            changes["woken"] = case.token
         moved = replace(case, state=to, version=case.version + 1, updated_at=at, **changes)
         event = Event(case.case_id, moved.version, at, name, actor, case.state, to, about)
         dynamodb = client("dynamodb")

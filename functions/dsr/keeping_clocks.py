@@ -6,10 +6,11 @@ from typing import Any
 
 from dsr import casebook
 from dsr.aws import client
-from dsr.case import REST, Attention, Case, State, next_step
+from dsr.case import MOVES, REST, WAITS, Attention, Case, State, next_step
 from dsr.casebook import Casebook
 from dsr.casekey import destroy
 from dsr.errors import Conflict
+from dsr.log import describe, logger
 from dsr.settings import read
 from dsr.staging import remove_versions
 from dsr.workflow import execution_name, start, wake
@@ -29,13 +30,18 @@ class Settings:
 
 
 def keep_clocks(_: dict[str, Any]) -> dict[str, int]:
-    """Do what is due. Returns how many cases were expired, closed, restarted and destroyed."""
+    """Do what is due. Returns how many cases were expired, closed, restarted, given up and destroyed.
+
+    Raises RuntimeError after the pass if some could not be looked at, so that somebody hears of it.
+    """
     settings = read(Settings)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     clocks = Clocks(book, settings, casebook.now())
     for seen in book.open_cases():
         # The index may lag: decisions are made on the case itself.
-        clocks.look_at(book.get(seen.case_id))
+        clocks.look_at(seen.case_id)
+    if clocks.failed:
+        raise RuntimeError(f"{clocks.failed} cases could not be looked at")
     return clocks.done
 
 
@@ -44,21 +50,28 @@ class Clocks:
 
     def __init__(self, book: Casebook, settings: Settings, now: datetime) -> None:
         self._book, self._settings, self._now = book, settings, now
-        self.done = {"expired": 0, "closed": 0, "restarted": 0, "destroyed": 0}
+        self.done = {"expired": 0, "closed": 0, "restarted": 0, "given_up": 0, "destroyed": 0}
+        self.failed = 0
 
-    def look_at(self, case: Case) -> None:
-        """Do the one thing that is due for the case; a case that somebody moves meanwhile is left alone."""
+    def look_at(self, case_id: str) -> None:
+        """Do the one thing that is due for the case; what goes wrong with it stops no other."""
         try:
-            if case.ended and next_step(case) == REST:
-                self._destroy(case)
-            elif self._due(case) and case.state in (State.AWAITING_IDENTITY, State.AWAITING_CONFIRMATION):
-                self._expire(case)
-            elif self._due(case) and case.state in (State.READY, State.DELIVERED):
-                self._close(case)
-            elif next_step(case) != REST:
-                self._restart_if_lost(case)
+            self._do_what_is_due(self._book.get(case_id))
         except Conflict:
-            return
+            logger.info("somebody moves the case just now", case_id=case_id)
+        except Exception as error:  # noqa: BLE001  counted and raised after the pass
+            logger.error("a case could not be looked at", extra={"case_id": case_id} | describe(error))
+            self.failed += 1
+
+    def _do_what_is_due(self, case: Case) -> None:
+        if case.ended and self._kept_long_enough(case):
+            self._destroy(case)
+        elif self._due(case) and case.state in (State.AWAITING_IDENTITY, State.AWAITING_CONFIRMATION):
+            self._expire(case)
+        elif self._due(case) and case.state in (State.READY, State.DELIVERED):
+            self._close(case)
+        elif next_step(case) != REST:
+            self._restart_if_lost(case)
 
     def _due(self, case: Case) -> bool:
         return case.expires_at is not None and case.expires_at <= self._now
@@ -74,9 +87,11 @@ class Clocks:
         self._book.move(case, State.CLOSED, "closed", "clock", expires_at=None, bundle={})
         self.done["closed"] += 1
 
+    def _kept_long_enough(self, case: Case) -> bool:
+        # Whether or not its end could be announced: a mailbox that refuses keeps no key alive.
+        return case.updated_at + timedelta(days=self._settings.key_days) <= self._now
+
     def _destroy(self, case: Case) -> None:
-        if case.updated_at + timedelta(days=self._settings.key_days) > self._now:
-            return
         remove_versions(self._settings.bundles_bucket, f"bundles/{case.case_id}/")
         remove_versions(self._settings.staging_bucket, f"cases/{case.case_id}/")
         destroy(case.case_id, self._settings.case_keys_table)
@@ -84,36 +99,41 @@ class Clocks:
         self.done["destroyed"] += 1
 
     def _restart_if_lost(self, case: Case) -> None:
-        if start(case, self._settings.request_workflow):
-            self.done["restarted"] += 1
+        status = self._status(case)
+        if status == "RUNNING":
+            if case.woken and next_step(case) not in WAITS:
+                wake(case.woken)  # for whoever was killed between moving the case and waking it
             return
-        if self._running(case):
-            return
-        if case.attempt >= self._settings.most_attempts:
-            self._give_up(case)
-            return
-        again = self._book.move(
-            case,
-            case.state,
-            "restarted",
-            "clock",
-            {"step": next_step(case)},
-            attempt=case.attempt + 1,
-            token="",
-        )
-        start(again, self._settings.request_workflow)
+        if status is not None:
+            if case.attempt >= self._settings.most_attempts:
+                self._give_up(case)
+                return
+            about = {"step": next_step(case)}
+            case = self._book.move(
+                case, case.state, "restarted", "clock", about, attempt=case.attempt + 1, token=""
+            )
+        start(case, self._settings.request_workflow)
         self.done["restarted"] += 1
 
     def _give_up(self, case: Case) -> None:
+        """Have a person look; where the case may not stop (it has ended, it can be downloaded) only that."""
+        stops = State.NEEDS_ATTENTION in MOVES[case.state]
+        if case.attention and not stops:
+            return
         attention = (Attention("", "workflow_failed", next_step(case)),)
         self._book.move(
-            case, State.NEEDS_ATTENTION, "needs_attention", "clock", {"reason": "workflow_failed"},
-            attention=attention, resume=case.state,
+            case, State.NEEDS_ATTENTION if stops else case.state, "needs_attention", "clock",
+            {"reason": "workflow_failed"}, attention=attention, resume=case.state if stops else None,
         )  # fmt: skip
+        self.done["given_up"] += 1
 
-    def _running(self, case: Case) -> bool:
+    def _status(self, case: Case) -> str | None:
+        """Of the execution of the case's attempt; None if there never was one."""
         # arn:…:stateMachine:NAME → arn:…:execution:NAME:EXECUTION
         machine = self._settings.request_workflow.replace(":stateMachine:", ":execution:")
         name = execution_name(case.case_id, case.attempt)
-        status = client("stepfunctions").describe_execution(executionArn=f"{machine}:{name}")["status"]
-        return bool(status == "RUNNING")
+        states = client("stepfunctions")
+        try:
+            return str(states.describe_execution(executionArn=f"{machine}:{name}")["status"])
+        except states.exceptions.ExecutionDoesNotExist:
+            return None
