@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from dsr.datamap.plan import Collection, Field, Identity, Plan, Store, VisitPlan, Way, to_json
-from dsr.datamap.schema import DataMap, MapCollection, MapField, MapStore, days
+from dsr.datamap.schema import DataMap, Keep, MapCollection, MapField, MapStore, days
 from dsr.errors import MapError
 
 _KIND_NEEDS = {"dynamodb": ("table",), "sql": ("table",), "s3": ("key_template", "match"), "cognito": ()}
@@ -23,6 +23,7 @@ _CONNECTION_NEEDS = {
     "sql": {"region", "secret"},
     "cognito": {"region", "user_pool"},
 }
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 class _Source:
@@ -33,27 +34,38 @@ class _Source:
         self.lines: dict[tuple[str, ...], int] = {}
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
+            if node is None:
+                raise MapError(f"{path}:1: the file is empty")
+            if not isinstance(node, yaml.MappingNode):
+                raise MapError(f"{path}:{node.start_mark.line + 1}: not a mapping of keys to values")
+            self._walk(node, (), ())
+            self.content: dict[Any, Any] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = mark.line + 1 if mark else 1
-            raise MapError(f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}") from None
-        if node is None:
-            raise MapError(f"{path}:1: the file is empty")
-        self._walk(node, ())
+            raise MapError(f"{path}:{_line(error, text)}: not YAML: {_problem(error)}") from None
+        except ValueError as error:  # what looks like a date and is none
+            raise MapError(f"{path}:1: a value looks like a date and is none: {error}; quote it") from None
 
-    def _walk(self, node: yaml.Node, at: tuple[str, ...]) -> None:
-        self.lines.setdefault(at, node.start_mark.line + 1)
+    def _walk(self, node: yaml.Node, at: tuple[str, ...], above: tuple[yaml.Node, ...]) -> None:
+        line = node.start_mark.line + 1
+        if node in above:
+            raise MapError(
+                f"{self.path}:{line}: `{'.'.join(at)}` holds itself (an alias of what is around it)"
+            )
+        self.lines.setdefault(at, line)
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, value in node.value:
+                line = key.start_mark.line + 1
+                if not isinstance(key, yaml.ScalarNode):
+                    raise MapError(f"{self.path}:{line}: a key must be a plain word")
                 if key.value in seen:
-                    raise MapError(f"{self.path}:{key.start_mark.line + 1}: `{key.value}` stands here twice")
+                    raise MapError(f"{self.path}:{line}: `{key.value}` stands here twice")
                 seen.add(key.value)
-                self.lines[(*at, key.value)] = key.start_mark.line + 1
-                self._walk(value, (*at, key.value))
+                self.lines[(*at, key.value)] = line
+                self._walk(value, (*at, key.value), (*above, node))
         elif isinstance(node, yaml.SequenceNode):
             for number, value in enumerate(node.value):
-                self._walk(value, (*at, str(number)))
+                self._walk(value, (*at, str(number)), (*above, node))
 
     def error(self, at: tuple[str, ...], message: str) -> MapError:
         """An error at that path, or at the nearest one above that stands in the file."""
@@ -69,15 +81,22 @@ def compile_file(path: Path | str, values: dict[str, str]) -> Plan:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise MapError(f"{path}: cannot be read: {error.strerror}") from None
+        raise MapError(f"{path}:1: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise MapError(f"{path}:{line}: not UTF-8 text") from None
     source = _Source(path, text)
-    raw = _fill(yaml.safe_load(text), (), source, values)
+    raw = _fill(source.content, (), source, values)
     try:
         data_map = DataMap.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        at = tuple(str(part) for part in first["loc"])
-        raise source.error(at, _explain(first)) from None
+        first = _most_telling(error.errors())
+        # Between the words of the file pydantic names its own: which of several forms it tried.
+        *above, last = (str(part) for part in first["loc"])
+        at: tuple[str, ...] = ()
+        for part in above:
+            at = (*at, part) if (*at, part) in source.lines else at
+        raise source.error((*at, last), _explain(first)) from None
     return _compile(data_map, source, values)
 
 
@@ -97,9 +116,42 @@ def _fill(value: Any, at: tuple[str, ...], source: _Source, values: dict[str, st
         raise source.error(at, "a `$` that is no `${name}` must be written `$$`") from None
 
 
+def _line(error: yaml.YAMLError, text: str) -> int:
+    mark = getattr(error, "problem_mark", None)
+    if mark:
+        return int(mark.line) + 1
+    return text.count("\n", 0, getattr(error, "position", 0)) + 1  # of a character that YAML forbids
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    said = getattr(error, "problem", None) or getattr(error, "reason", None)
+    return str(said or error)
+
+
+def _most_telling(errors: list[Any]) -> Any:
+    """Of a value that may have several forms, the error of the form that it comes closest to.
+
+    Each form that was tried reports its own errors below the same place. The closest is that which
+    has the fewest; a word where a mapping could stand as well is taken for a word.
+    """
+    first = errors[0]
+    if not any(e["type"] == "literal_error" for e in errors):
+        return first
+    place = first["loc"][:-1]
+    forms: dict[Any, list[Any]] = {}
+    for e in errors:
+        if e["loc"][: len(place)] == place and len(e["loc"]) > len(place):
+            forms.setdefault(e["loc"][len(place)], []).append(e)
+    tried = [
+        form for form in forms.values() if form[0]["type"] not in ("model_type", "list_type", "literal_error")
+    ]
+    return min(tried, key=len)[0] if tried else first
+
+
 def _explain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        return f"no such key here{_suggest(str(error['loc'][-1]), _all_keys())}"
+        word, known = str(error["loc"][-1]), _all_keys()
+        return f"no such key here{', it belongs elsewhere' if word in known else _suggest(word, known)}"
     if error["type"] == "missing":
         return "is missing"
     return str(error["msg"])
@@ -167,6 +219,7 @@ def _check_collection(
             hint = _suggest(name, list(collection.fields))
             raise source.error((*at, *where), f"no field `{name}` in this collection{hint}")
     _check_template(at, collection, source)
+    _check_sign_in(at, collection, data_map, source)
     retention = collection.retention
     if bool(retention.until) == bool(retention.duration) or bool(retention.duration) != bool(retention.from_):
         raise source.error(
@@ -182,21 +235,50 @@ def _check_field(here: tuple[str, ...], field: MapField, data_map: DataMap, sour
         raise source.error(here, "`disclose: never` needs a `reason` that the person will read")
     if field.references:
         _check_reference((*here, "references"), field.references, data_map, source)
+        if here[1] == field.references.split(".")[0] and here[3] == field.references.split(".")[1]:
+            at = (*here, "references")
+            raise source.error(at, "leads back to its own collection: a record would be found by itself")
     if field.identity and not field.identity.verified and field.identity.since:
         at = (*here, "identity", "since")
         raise source.error(at, "`since` says when the value was verified: set `verified: true`")
+    if field.identity and field.identity.valid and not field.identity.recorded:
+        at = (*here, "identity", "valid")
+        raise source.error(at, "counts from when the value was written down: name that field in `recorded`")
 
 
 def _check_template(at: tuple[str, ...], collection: MapCollection, source: _Source) -> None:
     if collection.key_template is None:
         return
     here = (*at, "key_template")
-    found = [n for _, n, _, _ in string.Formatter().parse(collection.key_template) if n]
-    for name in found:
-        if name not in collection.fields or not collection.fields[name].references:
-            raise source.error(here, f"`{{{name}}}` must be a field here with `references`")
-    if len(found) != 1:
-        raise source.error(here, "needs exactly one {field}")
+    found = _PLACEHOLDER.findall(collection.key_template)
+    if len(found) != 1 or re.search(r"[{}]", _PLACEHOLDER.sub("", collection.key_template)):
+        raise source.error(here, "needs exactly one {field}, and no other braces")
+    name = found[0]
+    if name not in collection.fields or not collection.fields[name].references:
+        hint = _suggest(name, [n for n, f in collection.fields.items() if f.references])
+        raise source.error(here, f"`{{{name}}}` must be a field here with `references`{hint}")
+    for other, field in collection.fields.items():
+        if other != name and (field.references or field.identity):
+            word = "references" if field.references else "identity"
+            raise source.error((*at, "fields", other, word), f"finds no object: the key is made of `{name}`")
+    after = collection.key_template.partition("{" + name + "}")[2]
+    if collection.match == "prefix" and not re.match(r"[^A-Za-z0-9]", after):
+        raise source.error(
+            here, "goes on with a sign that no id holds, such as `/`: else 12 finds what belongs to 123"
+        )
+
+
+def _check_sign_in(
+    at: tuple[str, ...], collection: MapCollection, data_map: DataMap, source: _Source
+) -> None:
+    """Where account holders are to sign in, something must tell whose sign-in proves which account."""
+    asked = data_map.requires.access.account_holder, data_map.requires.deletion.account_holder
+    everywhere = [c for s in data_map.stores.values() for c in s.collections.values() if c.account]
+    proving = any(f.proves for c in everywhere for f in c.fields.values())
+    if collection.account and "account" in asked and not proving:
+        raise source.error(
+            (*at, "account"), "holders must sign in (`requires`), but no field has `proves: sign_in`"
+        )
 
 
 def _named_fields(c: MapCollection) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -208,6 +290,8 @@ def _named_fields(c: MapCollection) -> Iterator[tuple[tuple[str, ...], str]]:
             yield (word,), getattr(c, word)
     if c.retention.from_:
         yield ("retention", "from"), c.retention.from_
+    if isinstance(c.on_deletion, Keep):
+        yield ("on_deletion", "until", "from"), c.on_deletion.until.from_
     for word in ("mask", "detach"):
         yield from ((("on_deletion", word, name), name) for name in getattr(c.on_deletion, word, {}))
     for name, field in c.fields.items():
@@ -276,10 +360,6 @@ def _with_feeds(collections: dict[str, Collection]) -> dict[str, Collection]:
     return {path: replace(c, feeds=tuple(sorted(feeds[path]))) for path, c in collections.items()}
 
 
-def _parents(collection: Collection) -> set[str]:
-    return {".".join(w.parent.split(".", 2)[:2]) for w in collection.ways if w.parent} - {collection.path}
-
-
 def _visits(
     stores: dict[str, Store], collections: dict[str, Collection], source: _Source
 ) -> Iterator[VisitPlan]:
@@ -292,24 +372,24 @@ def _visits(
     order: list[str] = []
     left = dict(collections)
     while left:
-        ready = [p for p, c in left.items() if _parents(c) <= waves.keys()]
+        ready = [p for p, c in left.items() if c.parents <= waves.keys()]
         if not ready:
-            path = min(left)
-            store, name = path.split(".")
-            waiting = ", ".join(f"`{p}`" for p in sorted(_parents(left[path]) - waves.keys()))
+            circle = _circle(left)
+            store, name = circle[0].split(".")
             raise source.error(
                 ("stores", store, "collections", name),
-                f"references go in a circle ({waiting} leads back here); remove one of them",
+                f"references go in a circle ({' → '.join(f'`{p}`' for p in circle)}); remove one of them",
             )
         for path in ready:
             collection = left.pop(path)
-            if not collection.ways:
+            if not any(w.parent or (w.identity and w.identity.kind == "email") for w in collection.ways):
+                only = " (a phone number is not proven by any means yet)" if collection.ways else ""
                 raise source.error(
                     ("stores", collection.store, "collections", collection.name),
-                    "no way to find a person here: give a field an `identity` or `references`",
+                    f"no way to find a person here{only}: give a field an `identity` or `references`",
                 )
             waves[path] = max(
-                (waves[p] + (collections[p].store != collection.store) for p in _parents(collection)),
+                (waves[p] + (collections[p].store != collection.store) for p in collection.parents),
                 default=0,
             )
             order.append(path)
@@ -327,11 +407,20 @@ def _visits(
                     yield VisitPlan(visit, wave, held.name, held.kind, names, resolves)
 
 
+def _circle(left: dict[str, Collection]) -> list[str]:
+    """One circle among collections that all wait for another, from its first back to it."""
+    path, seen = min(left), list[str]()
+    while path not in seen:
+        seen.append(path)
+        path = min(left[path].parents & left.keys())
+    return [*seen[seen.index(path) :], path]
+
+
 def _needed_for(paths: list[str], collections: dict[str, Collection]) -> set[str]:
     needed: set[str] = set()
     while paths:
         path = paths.pop()
         if path not in needed:
             needed.add(path)
-            paths.extend(_parents(collections[path]))
+            paths.extend(collections[path].parents)
     return needed

@@ -74,6 +74,11 @@ class Collection:
         return f"{self.store}.{self.name}"
 
     @property
+    def parents(self) -> set[str]:
+        """The collections (paths) whose values find records here."""
+        return {".".join(way.parent.split(".", 2)[:2]) for way in self.ways if way.parent}
+
+    @property
     def never(self) -> dict[str, str]:
         """The fields that may not be disclosed, with the reason."""
         return {name: f.reason for name, f in self.fields.items() if f.disclose == "never"}
