@@ -95,8 +95,10 @@ def remove_versions(bucket: str, prefix: str) -> int:
     Raises RuntimeError if S3 refuses any of them.
     """
     s3 = client("s3")
-    removed = 0
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+    removed, more = 0, True
+    while more:
+        # Always the first page: a marker would name a version that is gone by then.
+        page = s3.list_object_versions(Bucket=bucket, Prefix=prefix)
         found = [
             {"Key": v["Key"], "VersionId": v["VersionId"]}
             for v in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
@@ -106,4 +108,5 @@ def remove_versions(bucket: str, prefix: str) -> int:
             if answer.get("Errors"):
                 raise RuntimeError(f"S3 kept {len(answer['Errors'])} of {len(found)} objects")
             removed += len(found)
+        more = page["IsTruncated"] and bool(found)
     return removed
