@@ -1,12 +1,12 @@
 """Who is it? After the mailbox is proven: one account, none or several; a child; a sign-in to ask for."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from dsr import casebook, plans
 from dsr.case import Attention, Case, Requester, State
-from dsr.casebook import Casebook
+from dsr.casebook import Casebook, Visit
 from dsr.datamap.plan import Plan
 from dsr.gathering import staged
 from dsr.records import at_path
@@ -25,6 +25,7 @@ class Settings:
     cases_table: str
     case_keys_table: str
     staging_bucket: str
+    identity_days: int = 14  # how long a sign-in is waited for
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,16 @@ def resolve(event: dict[str, Any]) -> dict[str, str]:
     if case.state is not State.RESOLVING:
         return {"outcome": case.state.value}
     plan = plans.of_version(case.map_version, settings.staging_bucket)
-    failed = tuple(
-        Attention(v.visit, v.reason, v.about)
-        for v in book.visits(case.case_id).values()
-        if v.outcome == "needs_attention"
-    )
-    if failed:
-        return _stop(book, case, failed)
+    unanswered = without_answer(plan, book.visits(case.case_id))
+    if unanswered:
+        return _stop(book, case, unanswered)
     staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
     accounts = find_accounts(plan, staging)
     to, changes = decide(plan, case, book.requester(case), accounts, casebook.now().date())
     if to is State.NEEDS_ATTENTION:
         return _stop(book, case, changes["attention"])
+    if to is State.AWAITING_IDENTITY:
+        changes["expires_at"] = casebook.now() + timedelta(days=settings.identity_days)
     return {"outcome": book.move(case, to, "resolved", "workflow", **changes).state.value}
 
 
@@ -76,6 +75,13 @@ def _stop(book: Casebook, case: Case, attention: tuple[Attention, ...]) -> dict[
     return {"outcome": State.NEEDS_ATTENTION.value}
 
 
+def without_answer(plan: Plan, visits: dict[str, Visit]) -> tuple[Attention, ...]:
+    """The visits that tell who it is and are not through: whom they know is no stranger. Pure."""
+    unasked = Visit("", "", reason="no_answer")
+    asked = [(v.visit, visits.get(v.visit, unasked)) for v in plan.visits if v.resolves]
+    return tuple(Attention(n, v.reason or "no_answer", v.about) for n, v in asked if v.outcome != "done")
+
+
 def find_accounts(plan: Plan, staging: Staging) -> list[Account]:
     """Every account that the resolving visits found, by its id."""
     found: dict[str, Account] = {}
@@ -86,10 +92,11 @@ def find_accounts(plan: Plan, staging: Staging) -> list[Account]:
         for record in staged(staging, plan, collection.path):
             values = record["values"]
             account_id = str(at_path(values, collection.account))
+            known = found.get(account_id, Account(account_id, frozenset(), ""))
             found[account_id] = Account(
                 account_id,
-                frozenset(str(v) for name in proving if (v := at_path(values, name))),
-                str(at_path(values, collection.born) or "") if collection.born else "",
+                known.proves | {str(v) for name in proving if (v := at_path(values, name))},
+                str((collection.born and at_path(values, collection.born)) or "") or known.born,
             )
     return list(found.values())
 
@@ -101,19 +108,29 @@ def decide(
     if len(accounts) > 1 and case.decisions.get("two_accounts") != "include":
         return State.NEEDS_ATTENTION, {"attention": (Attention("", "two_accounts"),)}
     needed = plan.requires[case.right.value]["account_holder" if accounts else "default"]
-    if needed == "account" and accounts and not case.approved:
-        if not requester.account:
-            return State.AWAITING_IDENTITY, {"needs": "account"}
-        if not any(requester.account in a.proves for a in accounts):
-            return State.NEEDS_ATTENTION, {"attention": (Attention("", "sign_in_mismatch"),)}
     risk = set(case.risk)
+    if needed == "account" and not case.approved:
+        if not accounts:
+            risk.add("no_sign_in")  # asked of everybody, and there is nothing to sign in to
+        elif not requester.account:
+            return State.AWAITING_IDENTITY, {"needs": "account"}
+        elif not any(requester.account in a.proves for a in accounts):
+            return State.NEEDS_ATTENTION, {"attention": (Attention("", "sign_in_mismatch"),)}
     if requester.for_whom != "self":
         risk.add(requester.for_whom)
-    if any(a.born and age(date.fromisoformat(a.born[:10]), today) < ADULT for a in accounts):
+    if any(a.born and not is_adult(a.born, today) for a in accounts):
         risk.add("minor")
     if risk and not case.approved:
         return State.AWAITING_APPROVAL, {"risk": tuple(sorted(risk))}
     return State.VERIFIED, {}
+
+
+def is_adult(born: str, today: date) -> bool:
+    """Whether the date of birth is an adult's; an unreadable one says so of nobody, and a person looks."""
+    try:
+        return age(date.fromisoformat(born[:10]), today) >= ADULT
+    except ValueError:
+        return False
 
 
 def age(born: date, today: date) -> int:

@@ -31,8 +31,12 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
     if case.attempt != event["attempt"]:
         return {"step": REST, "waves": []}
     step = next_step(case)
+    if case.state is State.RECEIVED:
+        # Kept before anything is done by it: another map may be deployed before the person answers.
+        version = plans.keep(settings.staging_bucket)
+        if case.map_version != version:
+            book.move(case, case.state, "map_updated", "workflow", map_version=version)
     if step in ("resolve", "gather"):
-        plans.keep(settings.staging_bucket)
         plan = plans.of_version(case.map_version, settings.staging_bucket)
         if case.state is State.VERIFIED:
             case = book.move(case, State.GATHERING, "gathering_started", "workflow")
