@@ -3,16 +3,14 @@
 Each is one move with its event; the workflow then goes on from where the case stands.
 """
 
-from dataclasses import replace
-
 from dsr import plans
 from dsr.case import Case, State
-from dsr.casebook import Casebook, Visit
+from dsr.casebook import Casebook, Visit, work_name
 from dsr.datamap.plan import Plan
-from dsr.errors import Conflict
-from dsr.gathering import place
+from dsr.errors import Conflict, Refused
+from dsr.gathering import folder_of, place
 from dsr.staging import Staging
-from dsr.workflow import start
+from dsr.workflow import start, wake
 
 
 class Desk:
@@ -23,47 +21,53 @@ class Desk:
 
     def retry(self, case: Case) -> Case:
         """Go on from where the case stopped. Raises Conflict unless it needs attention."""
-        if case.state is not State.NEEDS_ATTENTION or case.resume is None:
+        to = case.resume if case.state is State.NEEDS_ATTENTION else case.state
+        if not case.attention or to is None:
             raise Conflict(f"case {case.case_id} is {case.state}: nothing to retry")
-        for point in case.attention:
-            if point.visit and point.reason != "unverified_match":
-                self._reset(case, point.visit)
-        return self._resume(case, case.resume, "retried", {}, case.decisions)
+        failed = [p.visit for p in case.attention if p.visit and p.reason != "unverified_match"]
+        case = self._put_back(case, failed)
+        return self._resume(case, to, "retried", {}, case.decisions)
 
     def judge(self, case: Case, path: str, include: bool) -> Case:
         """Decide on the doubtful records of the collection `path` (store.collection), and go on.
 
-        Including them gathers their visit and the later ones again, since they may lead further.
+        Including them gathers their visit and the later ones again, since they may lead further; and
+        where they tell who the person is, that and the proof it asks for are decided anew.
         """
         if not any(p.reason == "unverified_match" and p.about == path for p in case.attention):
             raise Conflict(f"nothing doubtful in {path} of case {case.case_id}")
-        said = "include" if include else "exclude"
-        decided = replace(case, decisions={**case.decisions, path: said})
+        to, said = case.resume or State.GATHERING, "exclude"
         if include:
-            plan = plans.of_version(case.map_version, self._bucket)
-            wave = next(v.wave for v in plan.visits if path in {c.path for c in plan.collections_of(v)})
-            for visit in plan.visits:
-                if visit.wave > wave or path in {c.path for c in plan.collections_of(visit)}:
-                    self._reset(case, visit.visit)
-        return self._resume(
-            case, case.resume or State.GATHERING, "judged", {"decision": said}, decided.decisions
-        )
+            visits = plans.of_version(case.map_version, self._bucket).from_visit(path)
+            case = self._put_back(case, [v.visit for v in visits])
+            to, said = State.RESOLVING if visits[0].resolves else to, "include"
+        return self._resume(case, to, "judged", {"decision": said}, {**case.decisions, path: said})
 
     def join_accounts(self, case: Case) -> Case:
         """Accept that the case reaches two accounts of the same person, and go on."""
+        if not any(p.reason == "two_accounts" for p in case.attention):
+            raise Conflict(f"case {case.case_id} does not reach two accounts")
         decisions = {**case.decisions, "two_accounts": "include"}
         return self._resume(case, State.RESOLVING, "judged", {"decision": "include"}, decisions)
 
     def leave_out(self, case: Case, visit: str) -> Case:
-        """Go on without one store: what is delivered is then called *in part* and says what is missing."""
+        """Go on without one store: what is delivered is then called *in part* and says what is missing.
+
+        Raises Refused for a store that tells who the person is: unasked, it would make an account
+        holder a stranger, of whom less proof is asked.
+        """
         if visit not in {p.visit for p in case.attention}:
             raise Conflict(f"visit {visit} of case {case.case_id} does not need attention")
+        if plans.of_version(case.map_version, self._bucket).visit(visit).resolves:
+            raise Refused(f"visit {visit} tells who the person is and cannot be left out")
         decisions = {**case.decisions, f"visit:{visit}": "leave_out"}
         about = {"decision": "leave_out", "visit": visit}
         return self._resume(case, case.resume or State.GATHERING, "judged", about, decisions)
 
     def approve(self, case: Case) -> Case:
         """The requester may act for this person: a person has checked it."""
+        if case.state is not State.AWAITING_APPROVAL:
+            raise Conflict(f"case {case.case_id} is {case.state}: nothing to approve")
         return self._resume(case, State.VERIFIED, "approved", {}, case.decisions, approved=True)
 
     def refuse(self, case: Case, reason: str) -> Case:
@@ -72,9 +76,19 @@ class Desk:
             case, State.REFUSED, "refused", {"reason": reason}, case.decisions, outcome=reason
         )
 
-    def _reset(self, case: Case, visit: str) -> None:
+    def _put_back(self, case: Case, visits: list[str]) -> Case:
+        """Put the visits back to their beginning, on the condition that the case still stands as given.
+
+        The event comes first: who decides on an old page must not take away what is being bundled.
+        The last visits first, so that a doubt stands until all that follows from it is put back.
+        """
+        if not visits:
+            return case
+        case = self._book.move(case, case.state, "visits_put_back", f"agent:{self._agent}")
         plan = plans.of_version(case.map_version, self._bucket)
-        forget_visit(self._book, Staging(self._bucket, self._book.keys, case), plan, case, visit)
+        for visit in reversed(visits):
+            forget_visit(self._book, Staging(self._bucket, self._book.keys, case), plan, case, visit)
+        return case
 
     def _resume(
         self,
@@ -87,18 +101,21 @@ class Desk:
     ) -> Case:
         moved = self._book.move(
             case, to, name, f"agent:{self._agent}", about,
-            attention=(), resume=None, attempt=case.attempt + 1, decisions=decisions, **changes,
+            attention=(), resume=None, attempt=case.attempt + 1, decisions=decisions, token="", **changes,
         )  # fmt: skip
+        wake(case.token)  # an execution that waits finds that its attempt is over, and ends
         start(moved, self._workflow)
         return moved
 
 
-def forget_visit(book: Casebook, staging: Staging, plan: Plan, case: Case, visit: str) -> None:
-    """Put a visit back to its beginning, whatever it has staged."""
+def forget_visit(
+    book: Casebook, staging: Staging, plan: Plan, case: Case, visit: str, number: int = 0
+) -> None:
+    """Put a visit of the round `number` back to its beginning, whatever it has staged."""
     planned = plan.visit(visit)
     # In this order: killed in between, the visit counts as not made yet, never as made and empty.
-    book.note_visit(case.case_id, Visit(visit, planned.store))
-    staging.remove(place(visit))
+    book.note_visit(case.case_id, Visit(visit, planned.store), work_name("gather", number))
+    staging.remove(place(visit, number))
     for name in planned.collections:
         for folder in ("staged", "doubtful"):
-            staging.remove(f"{folder}/{planned.store}/{name}/")
+            staging.remove(folder_of(folder, f"{planned.store}.{name}", number))
