@@ -57,8 +57,9 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
         size = builder.run(made_at)
     except StoreFault as fault:
         # What was gathered no longer fits the store: that visit is gathered again when a person says so.
-        path = fault.about.partition(":")[0]
-        visit = next(v.visit for v in plan.visits if path in {c.path for c in plan.collections_of(v)})
+        visit = plan.visit_of(fault.about.partition(":")[0]).visit
+        # What is built so far holds what that visit had found: the next bundle begins anew.
+        builder.forget()
         book.move(
             case, State.NEEDS_ATTENTION, "needs_attention", "workflow",
             {"reason": fault.code, "visit": visit},

@@ -13,6 +13,8 @@ from dsr.matching import has_second_point
 from dsr.settings import read
 from dsr.staging import Staging
 
+IN_PART = "delivered_in_part"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -44,10 +46,10 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
         )  # fmt: skip
         return {"outcome": moved.state.value}
     found = records_found(visits)
-    to = State.BUNDLING if found else State.NOTHING_FOUND
-    moved = book.move(
-        case, to, "gathered", "workflow", {"records": str(found)}, attention=(), outcome=outcome(case)
-    )
+    said = outcome(case)
+    # Where a store was left out, nobody can say that there is nothing.
+    to = State.BUNDLING if found or said == IN_PART else State.NOTHING_FOUND
+    moved = book.move(case, to, "gathered", "workflow", {"records": str(found)}, attention=(), outcome=said)
     return {"outcome": moved.state.value}
 
 
@@ -110,4 +112,4 @@ def records_found(visits: dict[str, Visit]) -> int:
 def outcome(case: Case) -> str:
     """How the bundle will be called: whole, or in part because stores were left out by decision."""
     left_out = any(key.startswith("visit:") and said == "leave_out" for key, said in case.decisions.items())
-    return "delivered_in_part" if left_out else "delivered"
+    return IN_PART if left_out else "delivered"

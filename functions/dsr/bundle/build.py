@@ -56,6 +56,7 @@ class BundleBuilder:
         self._plan, self._case, self._staging = plan, case, staging
         self._bucket, self._key = bucket, key
         self._ends_at, self._clock = ends_at, clock
+        self._taken: dict[str, set[str]] = {}  # names of files per store
 
     def run(self, made_at: datetime) -> int | None:
         """Build until finished (returns the size in bytes) or out of time (None: call again).
@@ -63,8 +64,13 @@ class BundleBuilder:
         Raises StoreFault if an original cannot be read any more.
         """
         progress, archive, upload = self._continue()
+        done = set(progress.done)
+        self._taken = {
+            store: {path.rsplit("/", 1)[-1].casefold() for path, _ in listed}
+            for store, listed in progress.files.items()
+        }
         for name, step in self._steps(progress, archive):
-            if name in progress.done:
+            if name in done:
                 continue
             step()
             progress.done.append(name)
@@ -77,13 +83,19 @@ class BundleBuilder:
 
     def _continue(self) -> tuple[_Progress, Archive, Upload]:
         saved = self._staging.get_json("bundle/progress")
-        if saved is None:
-            upload = Upload.begin(self._bucket, self._key)
-            return _Progress({}), Archive(upload), upload
-        progress = _Progress(**saved)
-        state = UploadState(**{**progress.upload, "rest": base64.b64decode(progress.upload["rest"])})
-        upload = Upload(self._bucket, self._key, state)
-        return progress, Archive(upload, progress.directory), upload
+        if saved is not None:
+            progress = _Progress(**saved)
+            state = UploadState(**{**progress.upload, "rest": base64.b64decode(progress.upload["rest"])})
+            upload = Upload(self._bucket, self._key, state)
+            # It is over when a call was killed between making the object and saying so.
+            if upload.is_open():
+                return progress, Archive(upload, progress.directory), upload
+        upload = Upload.begin(self._bucket, self._key)
+        return _Progress({}), Archive(upload), upload
+
+    def forget(self) -> None:
+        """Begin anew at the next call."""
+        self._staging.remove("bundle/")
 
     def _save(self, progress: _Progress, archive: Archive, upload: Upload) -> None:
         state = asdict(upload.pause())
@@ -124,7 +136,7 @@ class BundleBuilder:
         progress.previews[collection.path] = preview
 
     def _originals(self, collection: Collection) -> Iterator[dict[str, Any]]:
-        if "key_template" in collection.options:
+        if "key_template" in collection.options and "content" not in collection.never:
             for record in staged(self._staging, self._plan, collection.path):
                 if "original" in record:
                     yield record["original"]
@@ -132,12 +144,11 @@ class BundleBuilder:
     def _file(
         self, collection: Collection, original: dict[str, Any], progress: _Progress, archive: Archive
     ) -> None:
-        listed = progress.files.setdefault(collection.store, [])
-        taken = {path.rsplit("/", 1)[-1].casefold() for path, _ in listed}
+        taken = self._taken.setdefault(collection.store, set())
         path = f"files/{collection.store}/{safe_name(original['object_key'], taken)}"
         member = archive.add(path, self._content(collection, original), compress=False, size=original["size"])
         progress.members.append(asdict(member))
-        listed.append([path, original["object_key"]])
+        progress.files.setdefault(collection.store, []).append([path, original["object_key"]])
 
     def _content(self, collection: Collection, original: dict[str, Any]) -> Iterator[bytes]:
         version = {"VersionId": original["version"]} if original["version"] else {}
@@ -169,9 +180,14 @@ class BundleBuilder:
         archive.add("manifest.json", [self._manifest(progress, made_at)])
 
     def _missing(self) -> list[str]:
-        """The collections that an agent left out: said in the bundle, never passed over."""
-        left = {k.removeprefix("visit:") for k, said in self._case.decisions.items() if said == "leave_out"}
-        return [c.path for v in self._plan.visits if v.visit in left for c in self._plan.collections_of(v)]
+        """What an agent left out, and what is found only through it: said, never passed over."""
+        said = {k.removeprefix("visit:") for k, word in self._case.decisions.items() if word == "leave_out"}
+        missing: set[str] = set()
+        for visit in self._plan.visits:
+            for collection in self._plan.collections_of(visit):
+                if visit.visit in said or missing & collection.parents:
+                    missing.add(collection.path)
+        return [path for path in self._plan.collections if path in missing]
 
     def _manifest(self, progress: _Progress, made_at: datetime) -> bytes:
         members = [asdict(Member(**m)) for m in progress.members]

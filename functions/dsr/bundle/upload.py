@@ -43,6 +43,15 @@ class Upload:
         made = s3.create_multipart_upload(Bucket=bucket, Key=key, ContentType="application/zip")
         return cls(bucket, key, UploadState(made["UploadId"]))
 
+    def is_open(self) -> bool:
+        """Whether S3 still holds what was sent: not once the object is made, or the parts have expired."""
+        s3 = client("s3")
+        try:
+            s3.list_parts(Bucket=self._bucket, Key=self._key, UploadId=self.state.upload_id, MaxParts=1)
+        except s3.exceptions.NoSuchUpload:
+            return False
+        return True
+
     def write(self, content: bytes) -> int:
         """Append `content`."""
         self._buffer += content
