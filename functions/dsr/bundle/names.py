@@ -3,16 +3,18 @@
 import re
 import unicodedata
 
-# Windows' reserved device names, whatever their extension.
-_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
-_LONGEST = 120
+# Windows' device names, reserved whatever their extension, and with spaces before it.
+_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)")
+# Bytes, not letters: most file systems take 255, and the number of a clash comes on top.
+_LONGEST = 200
+_LONGEST_ENDING = 20
 
 
 def safe_name(key: str, taken: set[str]) -> str:
     """A file name for the object `key` that is unique in `taken` (which it joins).
 
     The last part of the key, without separators, control and direction characters, reserved names
-    and trailing dots; clashes (also by case) get a number.
+    and dots or spaces at its ends; clashes (also by case) get a number.
     """
     last = re.split(r"[/\\]", key.rstrip("/\\"))[-1]
     plain = "".join(c if _harmless(c) else "_" for c in unicodedata.normalize("NFC", last)).strip(" .")
@@ -21,7 +23,9 @@ def safe_name(key: str, taken: set[str]) -> str:
     stem, dot, ending = (plain or "file").rpartition(".")
     if not stem:
         stem, dot, ending = ending, "", ""
-    stem, ending = stem[: _LONGEST - len(ending[:16])], ending[:16]
+    ending = _cut(ending, _LONGEST_ENDING)
+    dot = dot if ending else ""
+    stem = _cut(stem, _LONGEST - len(ending.encode()))
     name, number = f"{stem}{dot}{ending}", 1
     while name.casefold() in taken:
         number += 1
@@ -30,6 +34,12 @@ def safe_name(key: str, taken: set[str]) -> str:
     return name
 
 
+def _cut(text: str, size: int) -> str:
+    """The beginning of `text` that fits into `size` bytes of UTF-8, no letter cut in two."""
+    return text.encode()[:size].decode(errors="ignore").rstrip(" .")
+
+
 def _harmless(c: str) -> bool:
-    # Cf holds the bidirectional overrides that make `gnp.exe` read `exe.png`.
-    return unicodedata.category(c)[0] != "C" and c not in '<>:"/\\|?*'
+    # Cf holds the bidirectional overrides that make `gnp.exe` read `exe.png`, Zl and Zp end a line.
+    category = unicodedata.category(c)
+    return category[0] != "C" and category not in ("Zl", "Zp") and c not in '<>:"/\\|?*'
