@@ -1,8 +1,11 @@
 """`dsr case`: look at a case and decide it, with the operator's own AWS credentials."""
 
 import argparse
+import hashlib
 from collections.abc import Callable
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from dsr.aws import client
 from dsr.case import Case, read_case_id
@@ -49,7 +52,7 @@ def _verb(
 def _run(act: Callable[..., Any], options: argparse.Namespace, needs_case: bool) -> None:
     outputs = _outputs(options.name)
     book = Casebook(outputs["CasesTable"], outputs["CaseKeysTable"])
-    agent = client("sts").get_caller_identity()["UserId"].replace(":", "/")
+    agent = agent_of(client("sts").get_caller_identity()["UserId"])
     desk = Desk(book, outputs["StagingBucket"], outputs["RequestWorkflow"], agent)
     if not needs_case:
         act(book)
@@ -65,8 +68,23 @@ def _run(act: Callable[..., Any], options: argparse.Namespace, needs_case: bool)
     print(f"{moved.case_id}: {moved.state}")
 
 
+def agent_of(user_id: str) -> str:
+    """Who decides, as the history may keep it for ever: an id, and of a session's name only a hash.
+
+    A session is named by who begins it, by single sign-on with the person's mail address. Whoever
+    may read CloudTrail can tell which session it was.
+    """
+    role, colon, session = user_id.partition(":")
+    return f"{role}/{hashlib.sha256(session.encode()).hexdigest()[:12]}" if colon else role
+
+
 def _outputs(name: str) -> dict[str, str]:
-    stacks = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    try:
+        stacks = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            raise DsrError(f"there is no stack {name} in this account and region") from None
+        raise
     outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks[0].get("Outputs", ())}
     if "CasesTable" not in outputs:
         raise DsrError(f"the stack {name} is not a deployment of this product")

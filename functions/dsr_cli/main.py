@@ -4,6 +4,8 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from dsr.errors import DsrError
 from dsr_cli import case_commands, map_commands
 
@@ -20,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Command = options.run
     try:
         run(options)
-    except DsrError as error:
+    except (DsrError, BotoCoreError, ClientError, OSError) as error:
         print(f"dsr: {error}", file=sys.stderr)
         return 1
     return 0
