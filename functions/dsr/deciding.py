@@ -5,10 +5,10 @@ Each is one move with its event; the workflow then goes on from where the case s
 
 from dsr import plans
 from dsr.case import Case, State
-from dsr.casebook import Casebook, Visit, work_name
+from dsr.casebook import Casebook, Visit
 from dsr.datamap.plan import Plan
 from dsr.errors import Conflict, Refused
-from dsr.gathering import folder_of, place
+from dsr.gathering import place
 from dsr.staging import Staging
 from dsr.workflow import start, wake
 
@@ -108,14 +108,12 @@ class Desk:
         return moved
 
 
-def forget_visit(
-    book: Casebook, staging: Staging, plan: Plan, case: Case, visit: str, number: int = 0
-) -> None:
-    """Put a visit of the round `number` back to its beginning, whatever it has staged."""
+def forget_visit(book: Casebook, staging: Staging, plan: Plan, case: Case, visit: str) -> None:
+    """Put a visit back to its beginning, whatever it has staged."""
     planned = plan.visit(visit)
     # In this order: killed in between, the visit counts as not made yet, never as made and empty.
-    book.note_visit(case.case_id, Visit(visit, planned.store), work_name("gather", number))
-    staging.remove(place(visit, number))
+    book.note_visit(case.case_id, Visit(visit, planned.store))
+    staging.remove(place(visit))
     for name in planned.collections:
         for folder in ("staged", "doubtful"):
-            staging.remove(folder_of(folder, f"{planned.store}.{name}", number))
+            staging.remove(f"{folder}/{planned.store}/{name}/")
