@@ -1,7 +1,10 @@
 """What all tests share."""
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import moto
 import pytest
@@ -23,19 +26,32 @@ settings.register_profile(
 settings.load_profile("dsr")
 
 
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """AWS in this process, with nothing left of an earlier test's clients."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with moto.mock_aws():
+@contextmanager
+def aws_in_process() -> Iterator[None]:
+    """AWS simulated in this process, with nothing left of an earlier test's clients."""
+    credentials = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
+    with mock.patch.dict(os.environ, credentials | {"AWS_DEFAULT_REGION": REGION}):
+        os.environ.pop("AWS_ENDPOINT_URL", None)
+        with moto.mock_aws():
+            aws.client.cache_clear()
+            aws._assumed.clear()
+            yield
         aws.client.cache_clear()
         aws._assumed.clear()
+
+
+@pytest.fixture
+def cloud() -> Iterator[None]:
+    """AWS for one test."""
+    with aws_in_process():
         yield
-    aws.client.cache_clear()
-    aws._assumed.clear()
+
+
+@pytest.fixture(scope="module")
+def shared_cloud() -> Iterator[None]:
+    """AWS for all tests of a module; each works on cases of its own."""
+    with aws_in_process():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -591,8 +591,8 @@ def test_an_original_is_staged_with_its_record(plan: Plan) -> None:
 # -- the worker and the conclusion, on moto ------------------------------------------------------------
 
 
-@pytest.fixture
-def here(cloud: None, plan: Plan) -> Iterator[World]:
+@pytest.fixture(scope="module")
+def here(shared_cloud: None, plan: Plan) -> Iterator[World]:
     with world.opened(plan) as opened:
         yield opened
 
@@ -638,7 +638,7 @@ def test_nothing_staged_can_be_read_without_the_key_of_the_case(here: World, pla
     for visit in visits_of(plan):
         assert call(case, visit) == "done"
     s3 = world.boto3.client("s3")
-    names = {n for n in here.objects(world.STAGING) if n.startswith("cases/")}
+    names = set(here.objects(world.STAGING, f"cases/{case.case_id}/"))
     assert names
     for name in names:
         sealed = s3.get_object(Bucket=world.STAGING, Key=name)["Body"].read()
