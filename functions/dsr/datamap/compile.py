@@ -225,6 +225,10 @@ def _check_collection(
         raise source.error(
             (*at, "retention"), "give either `duration` and `from`, or `until: account_deleted`"
         )
+    if collection.expiry and (store.kind != "dynamodb" or not retention.from_ or "." in retention.from_):
+        raise source.error(
+            (*at, "expiry"), "is for a dynamodb collection whose `retention` counts from a field of its own"
+        )
 
 
 def _check_field(here: tuple[str, ...], field: MapField, data_map: DataMap, source: _Source) -> None:
@@ -290,6 +294,8 @@ def _named_fields(c: MapCollection) -> Iterator[tuple[tuple[str, ...], str]]:
             yield (word,), getattr(c, word)
     if c.retention.from_:
         yield ("retention", "from"), c.retention.from_
+    if c.expiry:
+        yield ("expiry", "bucket"), c.expiry.bucket
     if isinstance(c.on_deletion, Keep):
         yield ("on_deletion", "until", "from"), c.on_deletion.until.from_
     for word in ("mask", "detach"):
@@ -340,6 +346,8 @@ def _collection(store: str, name: str, c: MapCollection) -> Collection:
     options = {
         word: value for word in ("table", "indexes", "key_template", "match") if (value := getattr(c, word))
     }
+    if c.expiry:
+        options["expiry"] = c.expiry.model_dump(mode="json")
     return Collection(
         store, name, c.title, tuple(c.key), tuple(ways), fields,
         account=c.account or "", born=c.born or "", subjects=c.subjects, basis=c.basis,

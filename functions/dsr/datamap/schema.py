@@ -1,6 +1,7 @@
 """The data map's schema: strict, so that a misspelt word is an error with its line and not a silent gap."""
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
@@ -83,6 +84,16 @@ class Retention(Strict):
     until: Literal["account_deleted"] | None = None
 
 
+class Expiry(Strict):
+    """DynamoDB: an index with a partition per day finds what has expired without reading the rest."""
+
+    index: str = Described(description="the global index; it projects at least the key and `retention.from`")
+    bucket: FieldName = Described(
+        description="its partition key: the UTC day of `retention.from`, YYYY-MM-DD, written with the record"
+    )
+    since: date = Described(description="the first day that any record can carry")
+
+
 class Until(Strict):
     """When something kept may go: `duration` after the time in the field `from`."""
 
@@ -137,6 +148,9 @@ class MapCollection(Strict):
     table: str | None = Described(None, description="dynamodb, sql: the table's name")
     indexes: dict[FieldName, str] = Described(
         default_factory=dict, description="dynamodb: field → index that finds by it"
+    )
+    expiry: Expiry | None = Described(
+        None, description="dynamodb: how the retention sweep finds what has expired"
     )
     key_template: str | None = Described(
         None, description="s3: object key with {field} for a referenced field"
