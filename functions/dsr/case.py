@@ -35,6 +35,7 @@ class State(StrEnum):
     COOLING_OFF = "cooling_off"
     ERASING = "erasing"
     CONFIRMING = "confirming"
+    CERTIFYING = "certifying"
     NEEDS_ATTENTION = "needs_attention"
     ERASED = "erased"
     ERASED_IN_PART = "erased_in_part"
@@ -52,12 +53,22 @@ MOVES: dict[State, frozenset[State]] = {
     S.RECEIVED: frozenset({S.AWAITING_IDENTITY, S.RESOLVING, S.WITHDRAWN, S.REFUSED}),
     S.AWAITING_IDENTITY: frozenset({S.RESOLVING, S.EXPIRED, S.WITHDRAWN, S.REFUSED, S.AWAITING_APPROVAL}),
     S.RESOLVING: frozenset(
-        {S.AWAITING_IDENTITY, S.AWAITING_APPROVAL, S.VERIFIED, S.NEEDS_ATTENTION, S.WITHDRAWN}
+        {
+            S.CLOSED,  # joined to a deletion of the same person
+            S.AWAITING_IDENTITY,
+            S.AWAITING_APPROVAL,
+            S.VERIFIED,
+            S.NEEDS_ATTENTION,
+            S.WITHDRAWN,
+        }
     ),
-    S.AWAITING_APPROVAL: frozenset({S.VERIFIED, S.REFUSED, S.WITHDRAWN}),
+    S.AWAITING_APPROVAL: frozenset({S.RESOLVING, S.REFUSED, S.WITHDRAWN}),
     S.VERIFIED: frozenset({S.GATHERING, S.WITHDRAWN}),
     S.GATHERING: frozenset(
-        {S.BUNDLING, S.AWAITING_CONFIRMATION, S.COOLING_OFF, S.NOTHING_FOUND, S.NEEDS_ATTENTION, S.WITHDRAWN}
+        {
+            *(S.BUNDLING, S.AWAITING_CONFIRMATION, S.COOLING_OFF, S.NOTHING_FOUND),
+            *(S.NEEDS_ATTENTION, S.WITHDRAWN, S.CLOSED),
+        }
     ),
     S.BUNDLING: frozenset({S.READY, S.NEEDS_ATTENTION}),
     S.READY: frozenset({S.DELIVERED, S.CLOSED}),
@@ -65,7 +76,8 @@ MOVES: dict[State, frozenset[State]] = {
     S.AWAITING_CONFIRMATION: frozenset({S.COOLING_OFF, S.EXPIRED, S.WITHDRAWN, S.REFUSED}),
     S.COOLING_OFF: frozenset({S.ERASING, S.WITHDRAWN, S.REFUSED}),
     S.ERASING: frozenset({S.CONFIRMING, S.NEEDS_ATTENTION}),
-    S.CONFIRMING: frozenset({S.ERASED, S.ERASED_IN_PART, S.ERASING, S.NEEDS_ATTENTION}),
+    S.CONFIRMING: frozenset({S.CERTIFYING, S.ERASING, S.NEEDS_ATTENTION}),
+    S.CERTIFYING: frozenset({S.ERASED, S.ERASED_IN_PART}),
     # Back to where it stopped (`resume`), or ended by an agent.
     S.NEEDS_ATTENTION: frozenset(
         {S.RESOLVING, S.GATHERING, S.BUNDLING, S.ERASING, S.CONFIRMING, S.REFUSED, S.WITHDRAWN}
@@ -87,8 +99,11 @@ STEPS: dict[State, str] = {
     S.REFUSED: "announce",
     S.AWAITING_CONFIRMATION: "await_confirmation",
     S.COOLING_OFF: "cool_off",
+    S.ERASED: "announce",
+    S.ERASED_IN_PART: "announce",
     S.ERASING: "erase",
     S.CONFIRMING: "confirm",
+    S.CERTIFYING: "certify",
 }
 REST = "rest"
 WAITS = frozenset({"await_identity", "await_confirmation", "cool_off"})  # steps that store a token and wait
@@ -172,6 +187,15 @@ class Case:
     token: str = ""  # of the workflow's waiting task
     woken: str = ""  # the last one that was taken off: whoever did may have been killed before it was used
     expires_at: datetime | None = None  # when waiting ends by itself
+    channel: str = "web"  # web | site: who asked, the person or the company's own site
+    subject: str = ""  # keyed hash of who it is about: cases of one person find each other by it
+    joined: str = ""  # the case that does what this one asked for
+    # What deletion will do: by collection path title, records, treatment, fields, reason, law, until.
+    plan: dict[str, dict[str, Any]] = field(default_factory=dict)
+    confirmed_at: datetime | None = None  # when the person confirmed the plan
+    waived: bool = False  # the person does not wait for their copy before the deletion
+    round: int = 0  # of erasing: what arrives meanwhile is erased in the next one
+    certificate: str = ""  # where it lies
     key_destroyed: bool = False  # nothing personal of the case can be read any more
     language: str = "en"
 
@@ -183,12 +207,14 @@ class Case:
     @property
     def mailbox_proven(self) -> bool:
         """Whether the first contact is confirmed and no other is still open."""
-        return self.contacts[0] is Proof.CONFIRMED and Proof.PENDING not in self.contacts
+        return self.contacts[:1] == (Proof.CONFIRMED,) and Proof.PENDING not in self.contacts
 
 
 def next_step(case: Case) -> str:
     """The name of the workflow's next step for the case; `rest` when a person must act or it has ended."""
     step = STEPS.get(case.state, REST)
+    if step == "await_confirmation" and case.state not in case.notices:
+        return "announce"  # the person is told that the plan waits for them, then waited for
     return REST if step == "announce" and case.state in case.notices else step
 
 
@@ -205,6 +231,8 @@ class Requester:
     account: str = ""  # the subject of the sign-in (OIDC `sub`), once signed in
     country: str = ""
     for_whom: str = "self"
+    # What the site itself told of the person: values by `store.collection.field`.
+    locators: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ EVENT_FIELDS = frozenset(
         "records",
         "decision",
         "step",
+        "round",
+        "joined",
     }
 )
 
@@ -42,6 +44,11 @@ def now() -> datetime:
     """The time of a move: UTC, to the millisecond, as it is stored."""
     at = datetime.now(UTC)
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def work_name(verb: str, number: int) -> str:
+    """What visits of a piece of work are filed under: `visit` for the first gathering, else verb@round."""
+    return "visit" if verb == "gather" and number == 0 else f"{verb}@{number}"
 
 
 @dataclass(frozen=True)
@@ -115,12 +122,12 @@ class Casebook:
             for item in self.parts(case_id, "event#")
         ]
 
-    def visits(self, case_id: str) -> dict[str, Visit]:
-        """Every visit of the case by its id."""
+    def visits(self, case_id: str, work: str = "visit") -> dict[str, Visit]:
+        """Every visit of one piece of `work` (`visit`, or as `work_name` says) of the case, by its id."""
         found = {}
-        for item in self.parts(case_id, "visit#"):
+        for item in self.parts(case_id, f"{work}#"):
             at = item.pop("updated_at", None)
-            visit = item.pop("part").removeprefix("visit#")
+            visit = item.pop("part").removeprefix(f"{work}#")
             item.pop("case_id")
             found[visit] = Visit(visit=visit, updated_at=datetime.fromisoformat(at) if at else None, **item)
         return found
@@ -213,10 +220,10 @@ class Casebook:
         """The sealed form of `requester`, to be given to `move` as `sealed`."""
         return seal_requester(case.recipient, requester)
 
-    def note_visit(self, case_id: str, visit: Visit) -> None:
+    def note_visit(self, case_id: str, visit: Visit, work: str = "visit") -> None:
         """Store how far a visit is; the last writer wins, since a visit has one worker at a time."""
         item = {k: v for k, v in asdict(visit).items() if k not in ("visit", "updated_at")}
-        item |= {"case_id": case_id, "part": f"visit#{visit.visit}", "updated_at": now().isoformat()}
+        item |= {"case_id": case_id, "part": f"{work}#{visit.visit}", "updated_at": now().isoformat()}
         client("dynamodb").put_item(TableName=self.cases, Item=to_item(item))
 
 
@@ -244,7 +251,7 @@ def _clashed(error: Any) -> bool:
     return any(reason.get("Code") == "TransactionConflict" for reason in reasons)
 
 
-_TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at")
+_TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at", "confirmed_at")
 
 
 def _from_case(case: Case) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def regimes_for(country: str) -> tuple[str, ...]:
     return _BY_COUNTRY.get(country.upper(), tuple(REGIMES))
 
 
-def _plus_months(start: datetime, months: int) -> datetime:
+def plus_months(start: datetime, months: int) -> datetime:
     """The same day `months` later, or the last day of that month where it is shorter (Reg. 1182/71)."""
     index = start.month - 1 + months
     year, month = start.year + index // 12, index % 12 + 1
@@ -80,7 +80,7 @@ def deadline(received_at: datetime, regimes: tuple[str, ...]) -> datetime:
     ends = []
     for regime in (REGIMES[name] for name in regimes):
         if regime.months:
-            end = _plus_months(received_at, regime.months)
+            end = plus_months(received_at, regime.months)
         elif regime.working_days:
             end = _plus_working_days(received_at, regime.working_days)
         else:

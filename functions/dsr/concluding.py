@@ -1,17 +1,20 @@
 """After the stores were asked: is everything there, is something doubtful, is there anything at all?"""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from dsr import plans
-from dsr.case import Attention, Case, State
-from dsr.casebook import Casebook, Visit
+from dsr.case import Attention, Case, Right, State
+from dsr.casebook import Casebook, Visit, now
 from dsr.datamap.plan import Collection, Plan
 from dsr.deciding import forget_visit
 from dsr.gathering import keep_known, read_known, staged
 from dsr.matching import has_second_point
+from dsr.planning import plan_of
 from dsr.settings import read
 from dsr.staging import Staging
+from dsr.subjects import Subjects
 
 IN_PART = "delivered_in_part"
 
@@ -23,6 +26,8 @@ class Settings:
     cases_table: str
     case_keys_table: str
     staging_bucket: str
+    identity_days: int = 14  # how long a person may think about the plan of a deletion
+    cooling_hours: int = 72  # between the confirmation and the first delete
 
 
 def conclude(event: dict[str, Any]) -> dict[str, str]:
@@ -46,11 +51,42 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
         )  # fmt: skip
         return {"outcome": moved.state.value}
     found = records_found(visits)
+    if case.right is Right.DELETION:
+        return {"outcome": _plan_deletion(book, case, plan, staging, visits, settings).state.value}
+    running = Subjects(book).erasing(case.subject) if case.subject else ""
+    if running:
+        # What was gathered beside an erasing deletion is no whole copy of anything.
+        about = {"joined": running}
+        at = State.CLOSED
+        moved = book.move(case, at, "overtaken", "workflow", about, joined=running, outcome="joined")
+        return {"outcome": moved.state.value}
     said = outcome(case)
     # Where a store was left out, nobody can say that there is nothing.
     to = State.BUNDLING if found or said == IN_PART else State.NOTHING_FOUND
     moved = book.move(case, to, "gathered", "workflow", {"records": str(found)}, attention=(), outcome=said)
     return {"outcome": moved.state.value}
+
+
+def _plan_deletion(
+    book: Casebook, case: Case, plan: Plan, staging: Staging, visits: dict[str, Visit], settings: Settings
+) -> Case:
+    """Put the plan before the person; the site itself, which deleted the account, needs not be asked."""
+    counts = {f"{v.store}.{name}": n for v in visits.values() for name, n in (v.counts or {}).items()}
+    planned = plan_of(plan, counts, lambda path: staged(staging, plan, path))
+    about = {"records": str(sum(counts.values()))}
+    if not planned:
+        return book.move(case, State.NOTHING_FOUND, "gathered", "workflow", about, attention=())
+    if case.channel == "site":
+        begins = now() + timedelta(hours=settings.cooling_hours)
+        return book.move(
+            case, State.COOLING_OFF, "planned", "workflow", about,
+            attention=(), plan=planned, confirmed_at=now(), expires_at=begins,
+        )  # fmt: skip
+    until = now() + timedelta(days=settings.identity_days)
+    return book.move(
+        case, State.AWAITING_CONFIRMATION, "planned", "workflow", about,
+        attention=(), plan=planned, expires_at=until,
+    )  # fmt: skip
 
 
 def _visit_again(plan: Plan, case: Case, book: Casebook, staging: Staging, visits: dict[str, Visit]) -> bool:

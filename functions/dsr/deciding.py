@@ -4,11 +4,11 @@ Each is one move with its event; the workflow then goes on from where the case s
 """
 
 from dsr import plans
-from dsr.case import Case, State
-from dsr.casebook import Casebook, Visit
+from dsr.case import Case, Right, State
+from dsr.casebook import Casebook, Visit, work_name
 from dsr.datamap.plan import Plan
 from dsr.errors import Conflict, Refused
-from dsr.gathering import place
+from dsr.gathering import folder_of, place
 from dsr.staging import Staging
 from dsr.workflow import start, wake
 
@@ -58,6 +58,8 @@ class Desk:
         """
         if visit not in {p.visit for p in case.attention}:
             raise Conflict(f"visit {visit} of case {case.case_id} does not need attention")
+        if case.right is Right.DELETION:
+            raise Refused("a deletion cannot leave a store out: what is not asked is not deleted")
         if plans.of_version(case.map_version, self._bucket).visit(visit).resolves:
             raise Refused(f"visit {visit} tells who the person is and cannot be left out")
         decisions = {**case.decisions, f"visit:{visit}": "leave_out"}
@@ -68,7 +70,8 @@ class Desk:
         """The requester may act for this person: a person has checked it."""
         if case.state is not State.AWAITING_APPROVAL:
             raise Conflict(f"case {case.case_id} is {case.state}: nothing to approve")
-        return self._resume(case, State.VERIFIED, "approved", {}, case.decisions, approved=True)
+        # Who it is about is settled once more: meanwhile another case of theirs may have begun.
+        return self._resume(case, State.RESOLVING, "approved", {}, case.decisions, approved=True)
 
     def refuse(self, case: Case, reason: str) -> Case:
         """End the case with a reasoned refusal (`reason` is one of the fixed words of the notice)."""
@@ -86,8 +89,17 @@ class Desk:
             return case
         case = self._book.move(case, case.state, "visits_put_back", f"agent:{self._agent}")
         plan = plans.of_version(case.map_version, self._bucket)
+        if case.resume is State.ERASING:
+            # The snapshot and how far it is erased stay: only the verdict on the visit is taken back.
+            for visit in visits:
+                for work in (work_name("freeze", 0), work_name("erase", case.round)):
+                    if visit in self._book.visits(case.case_id, work):
+                        self._book.note_visit(case.case_id, Visit(visit, plan.visit(visit).store), work)
+            return case
+        number = case.round + 1 if case.resume is State.CONFIRMING else 0
         for visit in reversed(visits):
-            forget_visit(self._book, Staging(self._bucket, self._book.keys, case), plan, case, visit)
+            staging = Staging(self._bucket, self._book.keys, case)
+            forget_visit(self._book, staging, plan, case, visit, number)
         return case
 
     def _resume(
@@ -108,12 +120,14 @@ class Desk:
         return moved
 
 
-def forget_visit(book: Casebook, staging: Staging, plan: Plan, case: Case, visit: str) -> None:
-    """Put a visit back to its beginning, whatever it has staged."""
+def forget_visit(
+    book: Casebook, staging: Staging, plan: Plan, case: Case, visit: str, number: int = 0
+) -> None:
+    """Put a visit of the round `number` back to its beginning, whatever it has staged."""
     planned = plan.visit(visit)
     # In this order: killed in between, the visit counts as not made yet, never as made and empty.
-    book.note_visit(case.case_id, Visit(visit, planned.store))
-    staging.remove(place(visit))
+    book.note_visit(case.case_id, Visit(visit, planned.store), work_name("gather", number))
+    staging.remove(place(visit, number))
     for name in planned.collections:
         for folder in ("staged", "doubtful"):
-            staging.remove(f"{folder}/{planned.store}/{name}/")
+            staging.remove(folder_of(folder, f"{planned.store}.{name}", number))

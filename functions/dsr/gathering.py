@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from dsr.case import Case, Proof, Requester
+from dsr.case import Case, Proof, Requester, Right
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import StoreFault
 from dsr.matching import Known, is_sound, normalise, point
 from dsr.records import as_text, at_path, each_at, from_lines, to_line
 from dsr.staging import Staging
-from dsr.stores.base import Record, Store
+from dsr.stores.base import REDACTED, Record, Store
 
 _PART_BYTES = 8 * 1024 * 1024  # of records per sealed object: bounds the memory of whoever reads it
 _KNOWN = "known.json"
@@ -49,7 +49,11 @@ class _Progress:
 
 
 class Gathering:
-    """One visit of one case. `ends_at` is on the monotonic clock of `clock`, in seconds."""
+    """One visit of one case. `ends_at` is on the monotonic clock of `clock`, in seconds.
+
+    For a deletion only what locates a record is gathered. `number` counts the rounds: those after the
+    first look for what erasing has left or what has come since, and pass over what may stay.
+    """
 
     def __init__(
         self,
@@ -62,10 +66,13 @@ class Gathering:
         now: datetime,
         ends_at: float,
         clock: Callable[[], float] = time.monotonic,
+        number: int = 0,
     ) -> None:
         self._plan, self._case, self._requester = plan, case, requester
         self._visit, self._staging, self._store = visit, staging, store
         self._now, self._ends_at, self._clock = now, ends_at, clock
+        self._number = number
+        self._whole = case.right is Right.ACCESS
         self._known = Known()
         self._progress, self._tag = _Progress(), ""
         self._writer = secrets.token_hex(4)
@@ -78,7 +85,7 @@ class Gathering:
         self._load()
         if self._progress.done:
             return self._result("done")
-        self._known = read_known(self._plan, self._requester, self._staging)
+        self._known = read_known(self._plan, self._requester, self._staging, self._number)
         try:
             finished = self._gather()
         except StoreFault as fault:
@@ -87,7 +94,7 @@ class Gathering:
         return self._result("done" if finished else "continue")
 
     def _load(self) -> None:
-        saved, self._tag = self._staging.read_json(place(self._visit.visit))
+        saved, self._tag = self._staging.read_json(place(self._visit.visit, self._number))
         self._progress = _Progress(**(saved or {}))
 
     def _result(self, outcome: str, reason: str = "", about: str = "") -> Result:
@@ -115,7 +122,8 @@ class Gathering:
         way = collection.ways[progress.way]
         values = self._values(way)
         ways = [(w, set(map(as_text, self._values(w)))) for w in collection.ways]
-        for page in self._store.find(collection, way, values, progress.after) if values else ():
+        pages = self._store.find(collection, way, values, progress.after, self._whole) if values else ()
+        for page in pages:
             self._take(collection, ways, page.records)
             if page.after is None:
                 break
@@ -136,6 +144,8 @@ class Gathering:
         now = self._progress.way
         included = self._case.decisions.get(collection.path) == "include"
         for record in found:
+            if self._number and may_stay(collection, record.values):
+                continue
             led = [n for n, (w, values) in enumerate(ways) if _matches(w, record, values)]
             if ways[now][0].identity is None:
                 led.append(now)  # the store's word, whatever type it gives the value
@@ -162,7 +172,8 @@ class Gathering:
 
     def _flush(self) -> None:
         for (name, sound), lines in self._buffers.items():
-            folder = _folder("staged" if sound else "doubtful", f"{self._visit.store}.{name}")
+            path = f"{self._visit.store}.{name}"
+            folder = folder_of("staged" if sound else "doubtful", path, self._number)
             parts = self._progress.parts.setdefault(folder, [])
             part = f"{folder}{len(parts):06d}-{self._writer}"
             self._staging.put(part, b"".join(lines))
@@ -173,7 +184,7 @@ class Gathering:
     def _save(self) -> None:
         # Parts first, then the place: killed between the two, nobody ever reads these parts.
         self._flush()
-        where = place(self._visit.visit)
+        where = place(self._visit.visit, self._number)
         self._tag = self._staging.replace_json(where, vars(self._progress), self._tag)
 
     # -- what is looked for ------------------------------------------------------------------
@@ -186,36 +197,53 @@ class Gathering:
             return sorted({normalise(contact, way.identity.normalise) for contact in proven})
         if way.parent not in self._found:
             store, name, path = way.parent.split(".", 2)
+            told = self._requester.locators.get(way.parent, ())
             try:
-                found = {v for r in self._parents(f"{store}.{name}") for v in each_at(r["values"], path)}
+                found = {*told} | {
+                    v for r in self._parents(f"{store}.{name}") for v in each_at(r["values"], path)
+                }
             except TypeError:  # a mapping
                 raise StoreFault("malformed_data", f"{way.parent}: not a value but several") from None
             self._found[way.parent] = sorted(found - {""}, key=lambda v: (as_text(v), type(v).__name__))
         return self._found[way.parent]
 
     def _parents(self, path: str) -> Iterator[dict[str, Any]]:
-        if self._plan.visit_of(path) == self._visit:
-            return _lines(self._staging, self._progress.parts.get(_folder("staged", path), ()))
-        return staged(self._staging, self._plan, path)
+        """The records of the collection `path` of this round and all before: their children outlive them."""
+        if self._plan.visit_of(path) != self._visit:
+            yield from staged(self._staging, self._plan, path, number=self._number)
+            return
+        if self._number:
+            yield from staged(self._staging, self._plan, path, number=self._number - 1)
+        here = folder_of("staged", path, self._number)
+        yield from read_parts(self._staging, self._progress.parts.get(here, ()))
 
 
-def place(visit: str) -> str:
-    """The name under which the progress of a visit is staged."""
-    return f"progress/{visit}.json"
+def may_stay(collection: Collection, values: dict[str, Any]) -> bool:
+    """Whether erasing leaves the record as it is: kept for a legal reason, or masked already."""
+    if collection.kept:
+        return True
+    masks = collection.masks
+    return bool(masks) and all(at_path(values, name) in (None, REDACTED) for name in masks)
 
 
-def _folder(kind: str, path: str) -> str:
-    return f"{kind}/{path.replace('.', '/')}/"
+def place(visit: str, number: int = 0) -> str:
+    """The name under which the progress of a visit is staged, in the round `number`."""
+    return f"progress/{visit}.json" if number == 0 else f"progress@{number}/{visit}.json"
 
 
-def read_known(plan: Plan, requester: Requester, staging: Staging) -> Known:
-    """What the requester typed to be compared, and what the sound records staged so far tell."""
+def folder_of(kind: str, path: str, number: int = 0) -> str:
+    """The folder of the records of a collection (`kind`: staged or doubtful), in the round `number`."""
+    return f"{kind if number == 0 else f'{kind}@{number}'}/{path.replace('.', '/')}/"
+
+
+def read_known(plan: Plan, requester: Requester, staging: Staging, number: int = 0) -> Known:
+    """What the requester typed to be compared, and what the sound records tell that are staged so far."""
     claims = {kind: point(kind, value) for kind, value in requester.claims.items()}
     known = Known(points={kind: {said} for kind, said in claims.items() if said})
     known.add(staging.get_json(_KNOWN) or {})
     for collection in plan.collections.values():
         if Known.can_learn(collection):
-            for record in staged(staging, plan, collection.path):
+            for record in staged(staging, plan, collection.path, number=number):
                 known.learn(collection, record["values"])
     return known
 
@@ -244,16 +272,26 @@ def proven_contacts(case: Case, requester: Requester) -> list[str]:
     return [c for c, proof in zip(requester.contacts, case.contacts, strict=True) if proof is Proof.CONFIRMED]
 
 
-def staged(staging: Staging, plan: Plan, path: str, kind: str = "staged") -> Iterator[dict[str, Any]]:
+def staged(
+    staging: Staging, plan: Plan, path: str, kind: str = "staged", number: int = 0
+) -> Iterator[dict[str, Any]]:
     """Every staged record of the collection `path`, part by part: {"values": …, "original": …}.
 
-    `kind`: staged for the sound ones, doubtful for those that a person must judge.
+    `kind`: staged for the sound ones, doubtful for those that a person must judge. Those of the round
+    `number` and all before.
     """
-    progress = staging.get_json(place(plan.visit_of(path).visit)) or {}
-    yield from _lines(staging, progress.get("parts", {}).get(_folder(kind, path), ()))
+    for earlier in range(number + 1):
+        yield from read_parts(staging, parts_of(staging, plan, path, kind, earlier))
 
 
-def _lines(staging: Staging, parts: Iterable[str]) -> Iterator[dict[str, Any]]:
+def parts_of(staging: Staging, plan: Plan, path: str, kind: str, number: int) -> list[str]:
+    """The names of the staged parts of a collection in the round `number`, in order."""
+    progress = staging.get_json(place(plan.visit_of(path).visit, number)) or {}
+    return list(progress.get("parts", {}).get(folder_of(kind, path, number), ()))
+
+
+def read_parts(staging: Staging, parts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The records of these parts. Raises RuntimeError if one is not there."""
     for name in parts:
         content = staging.get(name)
         if content is None:

@@ -100,6 +100,9 @@ class Clocks:
 
     def _restart_if_lost(self, case: Case) -> None:
         status = self._status(case)
+        if status == "RUNNING" and case.state is State.COOLING_OFF and self._due(case):
+            wake(case.token)  # the workflow looks whether it may begin
+            return
         if status == "RUNNING":
             if case.woken and next_step(case) not in WAITS:
                 wake(case.woken)  # for whoever was killed between moving the case and waking it

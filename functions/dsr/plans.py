@@ -15,7 +15,10 @@ def keep(bucket: str) -> str:
 
 def of_version(version: str, bucket: str) -> Plan:
     """The plan of that version: the shipped one, or the stored one of an earlier deployment."""
-    shipped = load()
+    try:
+        shipped = load()
+    except ModuleNotFoundError:  # an operator's machine has no layers
+        return _stored(version, bucket)
     return shipped if shipped.version == version else _stored(version, bucket)
 
 

@@ -5,13 +5,14 @@ from datetime import date, timedelta
 from typing import Any
 
 from dsr import casebook, plans
-from dsr.case import Attention, Case, Requester, State
+from dsr.case import Attention, Case, Requester, Right, State
 from dsr.casebook import Casebook, Visit
 from dsr.datamap.plan import Plan
-from dsr.gathering import staged
+from dsr.gathering import proven_contacts, staged
 from dsr.records import at_path
 from dsr.settings import read
 from dsr.staging import Staging
+from dsr.subjects import Subjects, subject_of
 
 # Under this age a parent or guardian acts for the child (the strictest of the laws served here:
 # CraftZone's notice and most company policies say 18). Data in one place, reviewed by the company.
@@ -25,6 +26,7 @@ class Settings:
     cases_table: str
     case_keys_table: str
     staging_bucket: str
+    mac_key: str
     identity_days: int = 14  # how long a sign-in is waited for
 
 
@@ -58,7 +60,37 @@ def resolve(event: dict[str, Any]) -> dict[str, str]:
         return _stop(book, case, changes["attention"])
     if to is State.AWAITING_IDENTITY:
         changes["expires_at"] = casebook.now() + timedelta(days=settings.identity_days)
+    if to is State.VERIFIED:
+        contact = next(iter(proven_contacts(case, book.requester(case))), "")
+        subject = subject_of(
+            [a.account_id for a in accounts] or known_accounts(plan, book.requester(case)),
+            contact,
+            settings.mac_key,
+        )
+        joined = _join(Subjects(book), subject, case)
+        changes["subject"] = subject
+        if joined:
+            to, changes["joined"], changes["outcome"] = State.CLOSED, joined, "joined"
     return {"outcome": book.move(case, to, "resolved", "workflow", **changes).state.value}
+
+
+def _join(subjects: Subjects, subject: str, case: Case) -> str:
+    """The deletion of the same person that already does, or has overtaken, what this case asks; or nothing.
+
+    Registered before it is asked: so of an access and a deletion at the same instant at least one
+    sees the other.
+    """
+    subjects.register(subject, case)
+    if case.right is Right.ACCESS:
+        return subjects.erasing(subject)
+    holder = subjects.claim_deletion(subject, case.case_id)
+    return holder if holder != case.case_id else ""
+
+
+def known_accounts(plan: Plan, requester: Requester) -> list[str]:
+    """The accounts that the site itself named, where their records are gone already."""
+    fields = [f"{c.path}.{c.account}" for c in plan.collections.values() if c.account]
+    return [value for field in fields for value in requester.locators.get(field, ())]
 
 
 def _stop(book: Casebook, case: Case, attention: tuple[Attention, ...]) -> dict[str, str]:

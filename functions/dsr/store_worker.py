@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dsr import casebook, plans
-from dsr.case import Case, State
-from dsr.casebook import Casebook, Visit
-from dsr.datamap.plan import VisitPlan
+from dsr.case import Case, Right, State
+from dsr.casebook import Casebook, Visit, work_name
+from dsr.datamap.plan import Plan, VisitPlan
+from dsr.erasing import Erasing
 from dsr.errors import Refused
 from dsr.gathering import Gathering, Result
 from dsr.settings import read
@@ -31,40 +32,59 @@ class Settings:
 def work(event: dict[str, Any], context: Any) -> dict[str, str]:
     """Do one visit of one case, as far as time allows.
 
-    `event`: `case_id`, `visit`. Returns {"outcome": continue | done | needs_attention}; all else stands
-    in the casebook. Raises whatever may pass when tried again.
+    `event`: `case_id`, `visit`, `verb` (gather, freeze, erase). Returns {"outcome": continue | done |
+    needs_attention}; all else stands in the casebook. Raises whatever may pass when tried again.
     """
     started = time.monotonic()
     settings = read(Settings)
     remaining = context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
+    ends_at = started + min(settings.budget_seconds, remaining)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     case = book.get(event["case_id"])
     plan = plans.of_version(case.map_version, settings.staging_bucket)
-    visit = plan.visit(event["visit"])
-    before = book.visits(case.case_id).get(visit.visit, Visit(visit.visit, visit.store))
+    visit, verb = plan.visit(event["visit"]), event["verb"]
+    work = work_name(verb, _round(case, verb))
+    before = book.visits(case.case_id, work).get(visit.visit, Visit(visit.visit, visit.store))
     if before.outcome == "done":
         return {"outcome": "done"}
-    _check_allowed(case, visit)
-    gathering = Gathering(
-        plan,
-        case,
-        book.requester(case),
-        visit,
-        Staging(settings.staging_bucket, settings.case_keys_table, case),
-        open_store(plan.stores[visit.store]),
-        casebook.now(),
-        started + min(settings.budget_seconds, remaining),
-    )
-    result = gathering.run()
-    book.note_visit(case.case_id, _noted(before, result))
+    check_allowed(case, visit, verb)
+    staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
+    result = _do(verb, case, plan, visit, book, staging, ends_at)
+    book.note_visit(case.case_id, _noted(before, result), work)
     return {"outcome": result.outcome}
 
 
-def _check_allowed(case: Case, visit: VisitPlan) -> None:
-    """Raises Refused unless the proof given so far allows this visit: the rule holds here, whoever calls."""
-    allowed = case.state is State.GATHERING or (case.state is State.RESOLVING and visit.resolves)
+def _round(case: Case, verb: str) -> int:
+    """The round that a piece of work belongs to: confirming gathers what the next round would erase."""
+    if verb == "gather":
+        return case.round + 1 if case.state is State.CONFIRMING else 0
+    return case.round if verb == "erase" else 0
+
+
+def _do(
+    verb: str, case: Case, plan: Plan, visit: VisitPlan, book: Casebook, staging: Staging, ends_at: float
+) -> Result:
+    store = open_store(plan.stores[visit.store])
+    number = _round(case, verb)
+    if verb == "gather":
+        requester, now = book.requester(case), casebook.now()
+        return Gathering(plan, case, requester, visit, staging, store, now, ends_at, number=number).run()
+    erasing = Erasing(plan, visit, staging, store, ends_at, number)
+    return erasing.freeze() if verb == "freeze" else erasing.run()
+
+
+def check_allowed(case: Case, visit: VisitPlan, verb: str) -> None:
+    """Raises Refused unless the proof given so far allows this: the rule holds here, whoever calls."""
+    if verb == "gather":
+        confirming = case.state is State.CONFIRMING and case.confirmed_at is not None
+        resolving = case.state is State.RESOLVING and visit.resolves
+        allowed = case.state is State.GATHERING or resolving or confirming
+    else:
+        allowed = (
+            case.state is State.ERASING and case.right is Right.DELETION and case.confirmed_at is not None
+        )
     if not allowed or not (case.mailbox_proven or case.approved):
-        raise Refused(f"visit {visit.visit} of a case that is {case.state}")
+        raise Refused(f"{verb} of visit {visit.visit} of a case that is {case.state}")
 
 
 def _noted(before: Visit, result: Result) -> Visit:

@@ -5,9 +5,11 @@ from typing import Any
 
 from dsr import plans
 from dsr.case import REST, Case, State, next_step
-from dsr.casebook import Casebook, Visit
+from dsr.casebook import Casebook, Visit, now, work_name
+from dsr.confirming import freezing
 from dsr.datamap.plan import Plan, VisitPlan
 from dsr.settings import read
+from dsr.subjects import Subjects
 
 
 @dataclass(frozen=True)
@@ -36,26 +38,67 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
         version = plans.keep(settings.staging_bucket)
         if case.map_version != version:
             book.move(case, case.state, "map_updated", "workflow", map_version=version)
-    if step in ("resolve", "gather"):
+    if step == "cool_off" and _may_begin(book, case):
+        case = book.move(case, State.ERASING, "erasing_started", "workflow", token="", expires_at=None)
+        step = next_step(case)
+    if step in ("resolve", "gather", "erase", "confirm"):
         plan = plans.of_version(case.map_version, settings.staging_bucket)
         if case.state is State.VERIFIED:
             case = book.move(case, State.GATHERING, "gathering_started", "workflow")
-        visits = [v for v in plan.visits if v.resolves or step == "gather"]
-        return {"step": step, "waves": waves(plan, visits, book.visits(case.case_id), case)}
+        return visits_to_make(plan, book, case, step)
     # The notice that tells the person of a state is called like the state.
     return {"step": step, "waves": [], "notice": case.state.value}
 
 
-def waves(plan: Plan, visits: list[VisitPlan], known: dict[str, Visit], case: Case) -> list[dict[str, Any]]:
-    """The visits that are not done and not left out by decision, grouped by wave."""
+def _may_begin(book: Casebook, case: Case) -> bool:
+    """Whether the time for second thoughts is over, and the person has the copies they asked for."""
+    due = case.expires_at is None or case.expires_at <= now()
+    return due and (case.waived or not case.subject or not Subjects(book).unfinished_access(case.subject))
+
+
+def visits_to_make(plan: Plan, book: Casebook, case: Case, step: str) -> dict[str, Any]:
+    """The step with the visits that are still to be made, wave after wave."""
+    if step == "erase":
+        if case.round == 0:
+            frozen = book.visits(case.case_id, work_name("freeze", 0))
+            to_freeze = [[v for v in freezing(plan) if frozen.get(v.visit, _NEW).outcome != "done"]]
+            if any(to_freeze):
+                return {"step": "freeze", "waves": _told(to_freeze, "freeze", 0)}
+        done = book.visits(case.case_id, work_name("erase", case.round))
+        waves = [
+            [v for v in wave if done.get(v.visit, _NEW).outcome != "done"] for wave in erasing_order(plan)
+        ]
+        return {"step": step, "waves": _told(waves, "erase", case.round)}
+    number = case.round + 1 if step == "confirm" else 0
+    made = book.visits(case.case_id, work_name("gather", number))
     open_visits = [
         v
-        for v in visits
-        if known.get(v.visit, _NEW).outcome != "done"
+        for v in plan.visits
+        if (v.resolves or step != "resolve")
+        and made.get(v.visit, _NEW).outcome != "done"
         and case.decisions.get(f"visit:{v.visit}") != "leave_out"
     ]
+    return {"step": step, "waves": _told(plan.waves(open_visits), "gather", number)}
+
+
+def erasing_order(plan: Plan) -> list[list[VisitPlan]]:
+    """The waves of erasing: leaves first, and last of all what tells who the person is."""
+    rest = [v for v in plan.visits if not v.resolves]
+    identity = [v for v in plan.visits if v.resolves]
+    return [*reversed(plan.waves(rest)), *reversed(plan.waves(identity))]
+
+
+def _told(waves: list[list[VisitPlan]], verb: str, number: int) -> list[dict[str, Any]]:
+    """The waves as the workflow walks them. `record`: where a visit is noted if its worker fails for good."""
+    work = work_name(verb, number)
     return [
-        {"visits": [{"visit": v.visit, "kind": v.kind} for v in wave]} for wave in plan.waves(open_visits)
+        {
+            "visits": [
+                {"visit": v.visit, "kind": v.kind, "verb": verb, "record": f"{work}#{v.visit}"} for v in wave
+            ]
+        }
+        for wave in waves
+        if wave
     ]
 
 

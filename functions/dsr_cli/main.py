@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dsr.errors import DsrError
-from dsr_cli import case_commands, map_commands
+from dsr_cli import case_commands, certificate_commands, map_commands
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -18,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     map_commands.add_to(commands)
     case_commands.add_to(commands)
+    certificate_commands.add_to(commands)
     options = parser.parse_args(arguments)
     run: Command = options.run
     try:

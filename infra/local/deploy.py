@@ -23,8 +23,9 @@ COMMUNITY_STACK = "craftzone"
 ROLES_STACK = "craftzone-roles"
 PRODUCT_STACK = "dsr"
 SENDER = "privacy@craftzone.example"
-# All others are the defaults that one deploys with on AWS. The local cloud speaks plain HTTP.
-PRODUCT_PARAMETERS = {"Sender": SENDER, "RequireTls": "false"}
+# All others are the defaults that one deploys with on AWS. The local cloud speaks plain HTTP, and nobody
+# watches a demo for three days.
+PRODUCT_PARAMETERS = {"Sender": SENDER, "RequireTls": "false", "CoolingHours": "0"}
 CLIENT_NAME = "dsr"
 
 

@@ -350,7 +350,7 @@ def _collection(store: str, name: str, c: MapCollection) -> Collection:
         options["expiry"] = c.expiry.model_dump(mode="json")
     return Collection(
         store, name, c.title, tuple(c.key), tuple(ways), fields,
-        account=c.account or "", born=c.born or "", subjects=c.subjects, basis=c.basis,
+        account=c.account or "", born=c.born or "", freeze=c.freeze, subjects=c.subjects, basis=c.basis,
         retention=c.retention.model_dump(by_alias=True, exclude_none=True),
         on_deletion=treatment,
         copies=() if c.copies == "none" else tuple(x.model_dump(exclude_none=True) for x in c.copies),

@@ -61,6 +61,7 @@ class Collection:
     feeds: tuple[str, ...] = ()  # fields whose values find records elsewhere
     account: str = ""
     born: str = ""
+    freeze: bool = False
     subjects: str = "one"
     basis: str = ""
     retention: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +78,39 @@ class Collection:
     def parents(self) -> set[str]:
         """The collections (paths) whose values find records here."""
         return {".".join(way.parent.split(".", 2)[:2]) for way in self.ways if way.parent}
+
+    @property
+    def masks(self) -> dict[str, str]:
+        """Of records that stay though their person goes: field → treatment."""
+        return dict(self.on_deletion.get("mask") or self.on_deletion.get("detach") or {})
+
+    @property
+    def kept(self) -> bool:
+        """Whether deletion leaves the records as they are, for a legal reason."""
+        return "keep" in self.on_deletion
+
+    @property
+    def guards(self) -> tuple[str, ...]:
+        """The fields that say whose a record is and are no part of its key: they may change meanwhile.
+
+        An account stays its holder's, whatever address it is given.
+        """
+        if self.account:
+            return ()
+        return tuple(dict.fromkeys(w.field for w in self.ways if w.field not in self.key))
+
+    @property
+    def locating(self) -> tuple[str, ...]:
+        """The fields that erasing needs of a record: to find, judge, follow and date it."""
+        named = [*self.key, *(w.field for w in self.ways), *self.feeds]
+        for way in self.ways:
+            if way.identity:
+                named += [way.identity.since, way.identity.recorded]
+        named += [name for name, f in self.fields.items() if f.second_point or f.proves]
+        named += [self.account, self.born, *self.masks]
+        if self.kept:
+            named.append(self.on_deletion["until"]["from"])
+        return tuple(dict.fromkeys(name for name in named if name))
 
     @property
     def never(self) -> dict[str, str]:

@@ -78,13 +78,22 @@ def _dynamodb(store: Store, collections: list[Collection]) -> list[dict[str, Any
     return [
         _allow(["dynamodb:DescribeTable"], tables),
         _allow(["dynamodb:Query"], tables + indexes),
+        # BatchWriteItem is checked as such; a condition or a mask takes the single writes.
+        _allow(["dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:UpdateItem"], tables),
     ]
 
 
 def _s3(store: Store, _: list[Collection]) -> list[dict[str, Any]]:
     bucket = f"arn:${{AWS::Partition}}:s3:::{store.connection['bucket']}"
     return [
-        _allow(["s3:ListBucket"], [{"Fn::Sub": bucket}]),
+        _allow(
+            ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"],
+            [{"Fn::Sub": bucket}],
+        ),
+        _allow(
+            ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"],
+            [{"Fn::Sub": bucket + "/*"}],
+        ),
         _allow(
             ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging", "s3:GetObjectVersionTagging"],
             [{"Fn::Sub": bucket + "/*"}],
@@ -106,7 +115,8 @@ def _cognito(store: Store, _: list[Collection]) -> list[dict[str, Any]]:
         f"arn:${{AWS::Partition}}:cognito-idp:{store.connection['region']}:${{AWS::AccountId}}"
         f":userpool/{store.connection['user_pool']}"
     )
-    return [_allow(["cognito-idp:ListUsers"], [{"Fn::Sub": pool}])]
+    actions = ("ListUsers", "AdminDisableUser", "AdminUserGlobalSignOut", "AdminDisableProviderForUser")
+    return [_allow([f"cognito-idp:{action}" for action in (*actions, "AdminDeleteUser")], [{"Fn::Sub": pool}])]
 
 
 _POLICIES = {"dynamodb": _dynamodb, "s3": _s3, "sql": _sql, "cognito": _cognito}

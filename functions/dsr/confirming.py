@@ -1,0 +1,94 @@
+"""After erasing: did every store answer, and does an independent second read find anything left?
+
+What arrived meanwhile is erased in another round. A person who goes on writing ends in *needs
+attention*, not in a loop.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dsr import plans
+from dsr.case import Attention, Case, State
+from dsr.casebook import Casebook, Visit, work_name
+from dsr.datamap.plan import Plan, VisitPlan
+from dsr.settings import read
+
+MOST_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Environment of conclude_erasing."""
+
+    cases_table: str
+    case_keys_table: str
+    staging_bucket: str
+
+
+def conclude_erasing(event: dict[str, Any]) -> dict[str, str]:
+    """Move a case on that is being erased or confirmed. `event`: `case_id`, `step` that was made.
+
+    Returns {"outcome": the state it is in}.
+    """
+    settings = read(Settings)
+    book = Casebook(settings.cases_table, settings.case_keys_table)
+    case = book.get(event["case_id"])
+    plan = plans.of_version(case.map_version, settings.staging_bucket)
+    step = event["step"]
+    if (case.state, step) == (State.ERASING, "freeze"):
+        points = unanswered(freezing(plan), book.visits(case.case_id, work_name("freeze", 0)))
+        moved = _stop(book, case, points) if points else case
+    elif (case.state, step) == (State.ERASING, "erase"):
+        points = unanswered(plan.visits, book.visits(case.case_id, work_name("erase", case.round)))
+        moved = (
+            _stop(book, case, points) if points else book.move(case, State.CONFIRMING, "erased", "workflow")
+        )
+    elif (case.state, step) == (State.CONFIRMING, "confirm"):
+        moved = _confirm(book, case, plan)
+    else:
+        moved = case  # somebody was here before
+    return {"outcome": moved.state.value}
+
+
+def freezing(plan: Plan) -> tuple[VisitPlan, ...]:
+    """The visits that have something to freeze."""
+    return tuple(v for v in plan.visits if any(c.freeze for c in plan.collections_of(v)))
+
+
+def unanswered(planned: tuple[VisitPlan, ...], visits: dict[str, Visit]) -> tuple[Attention, ...]:
+    """The visits that are not through, and why. Pure."""
+    missing = Visit("", "", reason="no_answer")
+    asked = [(p.visit, visits.get(p.visit, missing)) for p in planned]
+    return tuple(Attention(n, v.reason or "no_answer", v.about) for n, v in asked if v.outcome != "done")
+
+
+def _confirm(book: Casebook, case: Case, plan: Plan) -> Case:
+    visits = book.visits(case.case_id, work_name("gather", case.round + 1))
+    points = unanswered(plan.visits, visits) or _doubts(plan, case, visits)
+    if points:
+        return _stop(book, case, points)
+    left = sum(sum((v.counts or {}).values()) for v in visits.values())
+    if not left:
+        return book.move(case, State.CERTIFYING, "nothing_left", "workflow", {"round": str(case.round)})
+    if case.round + 1 >= MOST_ROUNDS:
+        arriving = [v for v in plan.visits if sum((visits[v.visit].counts or {}).values())]
+        return _stop(book, case, tuple(Attention(v.visit, "keeps_arriving") for v in arriving))
+    about = {"round": str(case.round + 1), "records": str(left)}
+    return book.move(case, State.ERASING, "found_again", "workflow", about, round=case.round + 1)
+
+
+def _doubts(plan: Plan, case: Case, visits: dict[str, Visit]) -> tuple[Attention, ...]:
+    """Doubtful records about which nobody has decided yet."""
+    return tuple(
+        Attention(p.visit, "unverified_match", f"{p.store}.{name}")
+        for p in plan.visits
+        for name, number in (visits[p.visit].doubtful or {}).items()
+        if number and f"{p.store}.{name}" not in case.decisions
+    )
+
+
+def _stop(book: Casebook, case: Case, points: tuple[Attention, ...]) -> Case:
+    about = {"reason": points[0].reason, "visit": points[0].visit}
+    return book.move(
+        case, State.NEEDS_ATTENTION, "needs_attention", "workflow", about, attention=points, resume=case.state
+    )

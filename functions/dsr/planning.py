@@ -1,0 +1,60 @@
+"""The plan of a deletion: per collection how many records, what becomes of them, what stays and why."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from dsr.clock import plus_months
+from dsr.datamap.plan import Collection, Plan
+from dsr.matching import as_time
+from dsr.records import at_path
+
+
+def plan_of(
+    plan: Plan, counts: dict[str, int], records: Callable[[str], Iterator[dict[str, Any]]]
+) -> dict[str, dict[str, Any]]:
+    """What deletion will do, by collection path. Pure.
+
+    `counts`: records found, by path. `records` gives the located records of a path; only those that
+    stay for a legal reason are read, for the day on which the last of them may go.
+    """
+    planned = {}
+    for path, collection in plan.collections.items():
+        if not counts.get(path):
+            continue
+        entry: dict[str, Any] = {"title": collection.title, "records": counts[path], **_treatment(collection)}
+        if collection.kept:
+            entry["until"] = _until(collection, records(path))
+        planned[path] = entry
+    return planned
+
+
+def _treatment(collection: Collection) -> dict[str, Any]:
+    treatment = collection.on_deletion
+    if collection.kept:
+        return {"treatment": "keep", "reason": treatment["keep"], "law": treatment["law"]}
+    for word in ("mask", "detach"):
+        if word in treatment:
+            return {"treatment": word, "fields": sorted(treatment[word])}
+    return {"treatment": "delete"}
+
+
+def _until(collection: Collection, records: Iterator[dict[str, Any]]) -> str:
+    """The day on which the last of the records may go (ISO 8601)."""
+    rule = collection.on_deletion["until"]
+    begins = (as_time(at_path(record["values"], rule["from"])) for record in records)
+    ends = [plus(begin, rule["duration"]) for begin in begins if begin]
+    return max(ends).date().isoformat() if ends else ""
+
+
+_PART = re.compile(r"(\d+)([YMWD])")
+
+
+def plus(begin: datetime, duration: str) -> datetime:
+    """`begin` plus an ISO 8601 duration of years, months, weeks and days, by the calendar."""
+    months, days = 0, 0
+    for number, unit in _PART.findall(duration[1:].partition("T")[0]):
+        months += int(number) * {"Y": 12, "M": 1}.get(unit, 0)
+        days += int(number) * {"W": 7, "D": 1}.get(unit, 0)
+    return plus_months(begin, months) + timedelta(days=days)

@@ -1,0 +1,86 @@
+"""Cases of one person find each other: by a keyed hash of who it is about, never by a plain identifier.
+
+One deletion of a person at a time: the second joins the first. A deletion waits until the copies
+that the same person asked for are handed over, unless they say that they do not want to wait.
+"""
+
+import base64
+from collections.abc import Iterable
+
+from dsr.aws import client
+from dsr.case import Case, Right, State
+from dsr.casebook import Casebook
+from dsr.items import from_item, to_item
+
+# From here on a deletion cannot be taken back, and whoever asks for a copy asks too late.
+_ERASING = (State.ERASING, State.CONFIRMING, State.CERTIFYING)
+_BEFORE_HANDED_OVER = (State.VERIFIED, State.GATHERING, State.BUNDLING, State.READY, State.NEEDS_ATTENTION)
+
+
+def subject_of(accounts: Iterable[str], contact: str, mac_key: str) -> str:
+    """The keyed hash of the person: of their account, or of their address if they have none."""
+    ids = sorted(accounts)
+    message = f"subject|account|{ids[0]}" if ids else f"subject|contact|{contact.lower()}"
+    answer = client("kms").generate_mac(KeyId=mac_key, Message=message.encode(), MacAlgorithm="HMAC_SHA_256")
+    return base64.urlsafe_b64encode(answer["Mac"]).rstrip(b"=").decode()
+
+
+class Subjects:
+    """Who else has a case about the same person. Kept beside the cases, one partition per subject."""
+
+    def __init__(self, book: Casebook) -> None:
+        self._book = book
+
+    def register(self, subject: str, case: Case) -> None:
+        """Note that the case is about the subject."""
+        item = {"case_id": f"subject#{subject}", "part": f"{case.right.value}#{case.case_id}"}
+        client("dynamodb").put_item(TableName=self._book.cases, Item=to_item(item))
+
+    def claim_deletion(self, subject: str, case_id: str) -> str:
+        """Make this case the one deletion of the subject; returns which case is it: this or an earlier one.
+
+        An earlier one that has ended gives way. Of two at the same instant exactly one wins.
+        """
+        dynamodb = client("dynamodb")
+        held = "attribute_not_exists(holder) OR holder = :me"
+        holder = ""
+        while True:
+            known = {":me": case_id, ":old": holder} if holder else {":me": case_id}
+            try:
+                dynamodb.put_item(
+                    TableName=self._book.cases,
+                    Item=to_item({"case_id": f"subject#{subject}", "part": "deletion", "holder": case_id}),
+                    ConditionExpression=f"{held} OR holder = :old" if holder else held,
+                    ExpressionAttributeValues=to_item(known),
+                )
+                return case_id
+            except dynamodb.exceptions.ConditionalCheckFailedException:
+                found = self._holder(subject)
+                if found and not self._book.get(found).ended:
+                    return found
+                if found == holder:
+                    continue  # it changed hands in between: look again
+                holder = found
+
+    def erasing(self, subject: str) -> str:
+        """The deletion of the subject that has begun to erase, or an empty text."""
+        holder = self._holder(subject)
+        return holder if holder and self._book.get(holder).state in _ERASING else ""
+
+    def access_cases(self, subject: str) -> list[Case]:
+        """The access cases about the subject."""
+        prefix = f"{Right.ACCESS.value}#"
+        parts = self._book.parts(f"subject#{subject}", prefix)
+        return [self._book.get(item["part"].removeprefix(prefix)) for item in parts]
+
+    def unfinished_access(self, subject: str) -> list[Case]:
+        """Those of them whose copy is not handed over yet."""
+        return [case for case in self.access_cases(subject) if case.state in _BEFORE_HANDED_OVER]
+
+    def _holder(self, subject: str) -> str:
+        answer = client("dynamodb").get_item(
+            TableName=self._book.cases,
+            Key=to_item({"case_id": f"subject#{subject}", "part": "deletion"}),
+            ConsistentRead=True,
+        )
+        return str(from_item(answer["Item"])["holder"]) if "Item" in answer else ""
