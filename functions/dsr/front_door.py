@@ -8,6 +8,7 @@ so every read and every condition looks at `expires` itself.
     code#<case>#<contact>       the newest code and link of one contact, attempts counted
     link#<mac>                  which contact a link belongs to
     session#<mac>               which cases a browser may see, and how far
+    desk-session#<mac>          who of the desk a browser belongs to, and their roles
     sign-in#<mac>               a sign-in begun: single use, bound to the session
     throttle#<kind>#<mac>#<n>   how often in window n
 """
@@ -66,8 +67,11 @@ class Begun:
 
 
 @dataclass(frozen=True)
-class FrontDoor:
-    """`table` is the table's name, `mac_key` the KMS key (id, ARN or alias) of GenerateMac."""
+class Expiring:
+    """Items that expire by themselves, and what rests on them alone: sign-ins under way.
+
+    `table` is the table's name, `mac_key` the KMS key (id, ARN or alias) of GenerateMac.
+    """
 
     table: str
     mac_key: str
@@ -75,6 +79,94 @@ class FrontDoor:
     def mac(self, kind: str, *parts: str) -> str:
         """The keyed hash of `parts` for one use (`kind`), so that two uses never compare."""
         return _mac(self.mac_key, "|".join((kind, *parts)))
+
+    # -- signing in -----------------------------------------------------------------------------
+
+    def begin_sign_in(self, session: str, case_id: str, then: str) -> tuple[str, str, str]:
+        """Remember a sign-in begun in the browser `session`; returns its state, nonce and code challenge."""
+        state, nonce, verifier = new_token(), new_token(), new_token(48)
+        self._put(
+            f"sign-in#{self.mac('state', state)}",
+            int(time.time()) + SIGN_IN_SECONDS,
+            session=session,
+            case_id=case_id,
+            then=then,
+            verifier=verifier,
+            nonce=nonce,
+        )
+        return state, nonce, challenge(verifier)
+
+    def finish_sign_in(self, session: str, state: str) -> Begun | None:
+        """The sign-in begun under `state` in this very browser, once; or None."""
+        values = {":session": session, ":now": int(time.time())}
+        taken = self._take(
+            f"sign-in#{self.mac('state', state)}", "#session = :session AND expires > :now", values,
+            {"#session": "session"},
+        )  # fmt: skip
+        return Begun(taken["case_id"], taken["then"], taken["verifier"], taken["nonce"]) if taken else None
+
+    # -- the table ------------------------------------------------------------------------------
+
+    def _put(self, item_id: str, expires: int, **values: Any) -> None:
+        client("dynamodb").put_item(
+            TableName=self.table, Item=to_item({"id": item_id, "expires": expires, **values})
+        )
+
+    def _get(self, item_id: str) -> dict[str, Any] | None:
+        answer = client("dynamodb").get_item(
+            TableName=self.table, Key=to_item({"id": item_id}), ConsistentRead=True
+        )
+        found = from_item(answer["Item"]) if "Item" in answer else None
+        return found if found and found["expires"] > time.time() else None
+
+    def _update(
+        self,
+        item_id: str,
+        update: str,
+        condition: str,
+        values: dict[str, Any],
+        names: dict[str, str] | None = None,
+    ) -> dict[str, Any] | None:
+        dynamodb = client("dynamodb")
+        try:
+            answer = dynamodb.update_item(
+                TableName=self.table,
+                Key=to_item({"id": item_id}),
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=to_item(values),
+                ReturnValues="ALL_NEW",
+                **({"ExpressionAttributeNames": names} if names else {}),
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return None
+        return from_item(answer["Attributes"])
+
+    def _take(
+        self, item_id: str, condition: str, values: dict[str, Any], names: dict[str, str] | None = None
+    ) -> dict[str, Any] | None:
+        """Delete an item under a condition; returns what it was, so that only one of many gets it."""
+        dynamodb = client("dynamodb")
+        try:
+            answer = dynamodb.delete_item(
+                TableName=self.table,
+                Key=to_item({"id": item_id}),
+                ConditionExpression=condition,
+                ExpressionAttributeValues=to_item(values),
+                ReturnValues="ALL_OLD",
+                **({"ExpressionAttributeNames": names} if names else {}),
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return None
+        return from_item(answer["Attributes"])
+
+    def _delete(self, item_id: str) -> None:
+        client("dynamodb").delete_item(TableName=self.table, Key=to_item({"id": item_id}))
+
+
+@dataclass(frozen=True)
+class FrontDoor(Expiring):
+    """The door for requesters."""
 
     # -- codes and links ------------------------------------------------------------------------
 
@@ -177,31 +269,6 @@ class FrontDoor:
             self._delete(f"session#{was.id}")
         return cookie
 
-    # -- signing in -----------------------------------------------------------------------------
-
-    def begin_sign_in(self, session: Session, case_id: str, then: str) -> tuple[str, str, str]:
-        """Remember a sign-in begun; returns its state, nonce and code challenge."""
-        state, nonce, verifier = new_token(), new_token(), new_token(48)
-        self._put(
-            f"sign-in#{self.mac('state', state)}",
-            int(time.time()) + SIGN_IN_SECONDS,
-            session=session.id,
-            case_id=case_id,
-            then=then,
-            verifier=verifier,
-            nonce=nonce,
-        )
-        return state, nonce, challenge(verifier)
-
-    def finish_sign_in(self, session: Session, state: str) -> Begun | None:
-        """The sign-in begun under `state` by this very session, once; or None."""
-        values = {":session": session.id, ":now": int(time.time())}
-        taken = self._take(
-            f"sign-in#{self.mac('state', state)}", "#session = :session AND expires > :now", values,
-            {"#session": "session"},
-        )  # fmt: skip
-        return Begun(taken["case_id"], taken["then"], taken["verifier"], taken["nonce"]) if taken else None
-
     # -- throttles ------------------------------------------------------------------------------
 
     def admit(self, kind: str, who: str, limit: int) -> bool:
@@ -215,61 +282,3 @@ class FrontDoor:
             {"#count": "count"},
         )
         return found is not None
-
-    # -- the table ------------------------------------------------------------------------------
-
-    def _put(self, item_id: str, expires: int, **values: Any) -> None:
-        client("dynamodb").put_item(
-            TableName=self.table, Item=to_item({"id": item_id, "expires": expires, **values})
-        )
-
-    def _get(self, item_id: str) -> dict[str, Any] | None:
-        answer = client("dynamodb").get_item(
-            TableName=self.table, Key=to_item({"id": item_id}), ConsistentRead=True
-        )
-        found = from_item(answer["Item"]) if "Item" in answer else None
-        return found if found and found["expires"] > time.time() else None
-
-    def _update(
-        self,
-        item_id: str,
-        update: str,
-        condition: str,
-        values: dict[str, Any],
-        names: dict[str, str] | None = None,
-    ) -> dict[str, Any] | None:
-        dynamodb = client("dynamodb")
-        try:
-            answer = dynamodb.update_item(
-                TableName=self.table,
-                Key=to_item({"id": item_id}),
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=to_item(values),
-                ReturnValues="ALL_NEW",
-                **({"ExpressionAttributeNames": names} if names else {}),
-            )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return None
-        return from_item(answer["Attributes"])
-
-    def _take(
-        self, item_id: str, condition: str, values: dict[str, Any], names: dict[str, str] | None = None
-    ) -> dict[str, Any] | None:
-        """Delete an item under a condition; returns what it was, so that only one of many gets it."""
-        dynamodb = client("dynamodb")
-        try:
-            answer = dynamodb.delete_item(
-                TableName=self.table,
-                Key=to_item({"id": item_id}),
-                ConditionExpression=condition,
-                ExpressionAttributeValues=to_item(values),
-                ReturnValues="ALL_OLD",
-                **({"ExpressionAttributeNames": names} if names else {}),
-            )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return None
-        return from_item(answer["Attributes"])
-
-    def _delete(self, item_id: str) -> None:
-        client("dynamodb").delete_item(TableName=self.table, Key=to_item({"id": item_id}))

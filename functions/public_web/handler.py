@@ -46,7 +46,7 @@ def _pages() -> PublicPages:
         link_seconds=told.link_seconds,
     )
     frame = Frame(
-        requests, door, plan.load, told.throttle_source, told.public_url_parameter, told.sign_in_parameter
+        plan.load, told.public_url_parameter, told.sign_in_parameter, requests, door, told.throttle_source
     )
     return PublicPages(frame)
 

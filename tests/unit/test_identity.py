@@ -134,7 +134,7 @@ def test_the_table_holds_no_secret_in_clear(door: FrontDoor, front: Front) -> No
     cookie = door.raise_session(None, CASE, Level.MAILBOX)
     session = door.session(cookie)
     assert session
-    state, _, _ = door.begin_sign_in(session, CASE, "")
+    state, _, _ = door.begin_sign_in(session.id, CASE, "")
     door.admit("address", "ada@example.com", 5)
     door.admit("source", "203.0.113.7", 5)
     stored = json.dumps(front.tables(), default=str)
@@ -202,21 +202,21 @@ def test_a_sign_in_is_finished_once_and_by_the_session_that_began_it(door: Front
     theirs = door.session(door.raise_session(None, CASE, Level.MAILBOX))
     assert mine
     assert theirs
-    state, nonce, challenge = door.begin_sign_in(mine, CASE, "download")
-    assert door.finish_sign_in(theirs, state) is None
-    begun = door.finish_sign_in(mine, state)
+    state, nonce, challenge = door.begin_sign_in(mine.id, CASE, "download")
+    assert door.finish_sign_in(theirs.id, state) is None
+    begun = door.finish_sign_in(mine.id, state)
     assert begun
     assert (begun.case_id, begun.then, begun.nonce) == (CASE, "download", nonce)
     assert identity.challenge(begun.verifier) == challenge
-    assert door.finish_sign_in(mine, state) is None
+    assert door.finish_sign_in(mine.id, state) is None
 
 
 def test_a_sign_in_ends_after_ten_minutes(door: FrontDoor) -> None:
     session = door.session(door.raise_session(None, CASE, Level.MAILBOX))
     assert session
-    state, _, _ = door.begin_sign_in(session, CASE, "")
+    state, _, _ = door.begin_sign_in(session.id, CASE, "")
     with mock.patch("time.time", return_value=time.time() + identity.SIGN_IN_SECONDS + 1):
-        assert door.finish_sign_in(session, state) is None
+        assert door.finish_sign_in(session.id, state) is None
 
 
 def test_the_challenge_is_that_of_rfc_7636() -> None:

@@ -375,7 +375,7 @@ def test_an_error_is_a_page_and_its_text_stays_inside(front: Front, logged: Stri
     assert page.status == 500
     assert "Something went wrong on our side" in page.text
     assert "secret" not in page.body
-    with mock.patch("dsr.web.frame.render", side_effect=ValueError("secret")):
+    with mock.patch("dsr.web.shell.render", side_effect=ValueError("secret")):
         page = browser.get("/")
     assert (page.status, page.body.startswith("Something went wrong")) == (500, True)
     assert "ValueError" in logged.getvalue()

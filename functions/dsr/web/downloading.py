@@ -8,9 +8,10 @@ from dsr.errors import NotFound, Refused
 from dsr.identity import Grant, Level
 from dsr.requests import has_bundle, level_needed
 from dsr.web.forms import Form
-from dsr.web.frame import Frame, case_id_of, origins, size_of, told
+from dsr.web.frame import Frame, case_id_of, size_of, told
 from dsr.web.http import Answer, Request, see
 from dsr.web.router import Route
+from dsr.web.shell import origins
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from dsr.log import logger
 from dsr.notices.refusals import REFUSALS
 from dsr.requests import awaits_sign_in, has_bundle, may_withdraw
 from dsr.web.forms import Form
-from dsr.web.frame import Frame, Seen, case_id_of, contact_of, origins, size_of, told
+from dsr.web.frame import Frame, Seen, case_id_of, contact_of, size_of, told
 from dsr.web.http import Answer, Request, see
 from dsr.web.router import Route
+from dsr.web.shell import origins
 
 REFRESH_SECONDS = 5
 

@@ -1,20 +1,17 @@
-"""What all pages stand in: the session behind the cookie, the case, the frame around, the faults."""
+"""What the public pages stand in: the session behind the cookie, the case, what was last done."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from dsr import parameters
 from dsr.case import Case, read_case_id
-from dsr.datamap.plan import Plan
 from dsr.errors import NotFound
 from dsr.front_door import FrontDoor, Session
 from dsr.identity import Grant, read_token
 from dsr.requests import Requests
-from dsr.web import oidc
 from dsr.web.forms import Form
-from dsr.web.http import Answer, Request
-from dsr.web.templates import render, size
+from dsr.web.http import Request
+from dsr.web.shell import Shell
+from dsr.web.templates import size
 
 CODE_SENT = (
     "If there is such a request, a new code is on its way to the address given in it. "
@@ -31,41 +28,12 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Frame:
+class Frame(Shell):
     """What the pages work with. `most_per_source`: submissions and codes an hour from one network address."""
 
     requests: Requests
     door: FrontDoor
-    plan: Callable[[], Plan]
     most_per_source: int
-    public_url_parameter: str
-    sign_in_parameter: str
-
-    def own(self) -> str:
-        """The public address of these pages."""
-        return parameters.public_url(self.public_url_parameter)
-
-    def page(
-        self, request: Request, page: str, answer: int = 200, form_to: tuple[str, ...] = (), **values: Any
-    ) -> Answer:
-        """The template `page` with its values; 422 where it shows errors.
-
-        `form_to`: origins beside our own that a form on it leads to.
-        """
-        values.setdefault("errors", {})
-        values.setdefault("notice", "")
-        answer = 422 if values["errors"] else answer
-        body = render(page, base=request.base, controller=_controller(self.plan()), **values)
-        return Answer(answer, body, form_to=form_to)
-
-    def fault(self, status: int) -> Callable[[Request], Answer]:
-        """The page for an error of this status."""
-
-        def page(request: Request) -> Answer:
-            headers = {"Retry-After": "3600"} if status == 429 else {}
-            return replace(self.page(request, "fault", status, status=status), headers=headers)
-
-        return page
 
     def session(self, request: Request) -> Session | None:
         """The session of the browser's cookie."""
@@ -87,14 +55,6 @@ class Frame:
     def admitted(self, request: Request) -> bool:
         """Whether the sender's network address may ask for this much; counts it."""
         return self.door.admit("source", request.source, self.most_per_source)
-
-    def sign_in(self) -> parameters.SignIn | None:
-        """The company's sign-in, if one is configured."""
-        return parameters.sign_in(self.sign_in_parameter)
-
-
-def _controller(plan: Plan) -> dict[str, str]:
-    return {"complaint": "", **plan.controller}
 
 
 def case_id_of(request: Request) -> str | None:
@@ -123,11 +83,6 @@ def told(request: Request, form: Form | None) -> dict[str, Any]:
     errors = form.errors if form else {}
     notice = CODE_SENT if "sent" in request.query and not errors else ""
     return {"errors": errors, "typed": form.values if form else {}, "notice": notice}
-
-
-def origins(sign_in: parameters.SignIn | None) -> tuple[str, ...]:
-    """The origins that a sign-in form leads to."""
-    return (oidc.origin(sign_in.domain),) if sign_in else ()
 
 
 def size_of(case: Case) -> str:

@@ -5,8 +5,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
-COOKIE = "__Host-dsr"
+from dsr.identity import SESSION_SECONDS
+
 MOST_BODY = 64 * 1024  # bytes of a form; the largest honest one is a few kilobytes
+
+
+@dataclass(frozen=True)
+class Cookie:
+    """The session cookie of a set of pages: its name, and how many seconds a browser keeps it."""
+
+    # __Host-: only this host, only over TLS, the whole of it; no neighbour can plant one.
+    name: str
+    seconds: int
+
+
+REQUESTERS = Cookie("__Host-dsr", SESSION_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -21,13 +34,7 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)  # names in lower case
     source: str = ""  # address of the sender as API Gateway saw it
     parameters: dict[str, str] = field(default_factory=dict)  # from the path
-
-    @property
-    def cookie(self) -> str:
-        """The value of our session cookie, or nothing."""
-        # Pair by pair, so that a malformed cookie of somebody else does not hide ours.
-        pairs = (pair.strip().partition("=") for pair in self.headers.get("cookie", "").split(";"))
-        return next((value for name, _, value in pairs if name == COOKIE), "")
+    cookie: str = ""  # the value of our session cookie
 
     def at(self, parameters: dict[str, str]) -> "Request":
         """The same with the parameters of the path."""
@@ -42,7 +49,7 @@ class Answer:
     body: str = ""
     kind: str = "text/html; charset=utf-8"
     location: str = ""
-    cookie: str = ""  # a new value for the session cookie
+    cookie: str | None = None  # a new value for the session cookie; "" has the browser forget it
     form_to: tuple[str, ...] = ()
     cached: bool = False
     headers: dict[str, str] = field(default_factory=dict)
@@ -53,7 +60,7 @@ def see(request: Request, path: str) -> Answer:
     return Answer(303, location=request.base + path)
 
 
-def read(event: dict[str, Any]) -> Request:
+def read(event: dict[str, Any], cookie: Cookie = REQUESTERS) -> Request:
     """The request in a proxy event. A body that is no form, or too large, reads as an empty form."""
     context = event.get("requestContext") or {}
     path = _path(event)
@@ -71,7 +78,14 @@ def read(event: dict[str, Any]) -> Request:
         form=_form(event, headers) if event["httpMethod"] == "POST" else {},
         headers=headers,
         source=str(identity.get("sourceIp") or ""),
+        cookie=_cookie(headers.get("cookie", ""), cookie.name),
     )
+
+
+def _cookie(header: str, wanted: str) -> str:
+    # Pair by pair, so that a malformed cookie of somebody else does not hide ours.
+    pairs = (pair.strip().partition("=") for pair in header.split(";"))
+    return next((value for name, _, value in pairs if name == wanted), "")
 
 
 def _path(event: dict[str, Any]) -> str:
@@ -112,7 +126,7 @@ _FIXED = {
 }
 
 
-def write(answer: Answer, head: bool = False) -> dict[str, Any]:
+def write(answer: Answer, head: bool = False, cookie: Cookie = REQUESTERS) -> dict[str, Any]:
     """The proxy answer, with the headers that every answer has. `head`: leave the body out."""
     # A form's own redirect counts as its target in Chromium: the sign-in page and the bucket must be named.
     form_to = " ".join(("'self'", *answer.form_to))
@@ -134,8 +148,8 @@ def write(answer: Answer, head: bool = False) -> dict[str, Any]:
         "body": "" if head else answer.body,
         "isBase64Encoded": False,
     }
-    if answer.cookie:
-        # __Host-: only this host, only over TLS, the whole of it; no neighbour can plant one.
-        value = f"{COOKIE}={answer.cookie}; Path=/; Max-Age=43200; Secure; HttpOnly; SameSite=Lax"
+    if answer.cookie is not None:
+        age = cookie.seconds if answer.cookie else 0
+        value = f"{cookie.name}={answer.cookie}; Path=/; Max-Age={age}; Secure; HttpOnly; SameSite=Lax"
         made["multiValueHeaders"] = {"Set-Cookie": [value]}
     return made

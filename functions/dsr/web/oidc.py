@@ -1,6 +1,6 @@
 """Signing in with the company's own accounts: OpenID Connect, authorization code with PKCE.
 
-Only `sub` is taken from the token; an email in it is no proof of a mailbox.
+Only `sub` is taken from the token, and for the desk its groups; an email in it is no proof of a mailbox.
 """
 
 import base64
@@ -48,12 +48,25 @@ def leave(sign_in: SignIn, back: str, state: str, nonce: str, challenge: str) ->
     )
 
 
+def sign_out(sign_in: SignIn, back: str) -> str:
+    """Where to send the browser for the sign-in page to forget it too, and to send it `back`."""
+    return f"{sign_in.domain}/logout?" + urlencode({"client_id": sign_in.client_id, "logout_uri": back})
+
+
 def account(sign_in: SignIn, back: str, code: str, verifier: str, nonce: str) -> str:
     """The account that signed in: the `sub` of the ID token that `code` is exchanged for.
 
     Raises Refused (Stale among them) when the exchange or the token is not as it must be.
     """
     return check(_exchange(sign_in, back, code, verifier), sign_in, nonce, time.time())
+
+
+def member(sign_in: SignIn, back: str, code: str, verifier: str, nonce: str) -> tuple[str, frozenset[str]]:
+    """Like `account`, with the groups that the account belongs to (Cognito's claim `cognito:groups`)."""
+    said = _exchange(sign_in, back, code, verifier)
+    groups = said.get("cognito:groups")
+    known = groups if isinstance(groups, list) else []
+    return check(said, sign_in, nonce, time.time()), frozenset(g for g in known if isinstance(g, str))
 
 
 def _exchange(sign_in: SignIn, back: str, code: str, verifier: str) -> dict[str, Any]:

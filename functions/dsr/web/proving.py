@@ -124,7 +124,7 @@ class Proving:
         if not (case and seen.session and sign_in and (awaits_sign_in(case) or case.signed_in_at)):
             return see(request, f"/requests/{case_id}")
         state, nonce, challenge = self.frame.door.begin_sign_in(
-            seen.session, case_id, request.form.get("then", "")
+            seen.session.id, case_id, request.form.get("then", "")
         )
         return Answer(303, location=oidc.leave(sign_in, self._back(), state, nonce, challenge))
 
@@ -138,7 +138,7 @@ class Proving:
     def signed_in(self, request: Request) -> Answer:
         """Exchange the code, and record or compare the account."""
         session, state = self.frame.session(request), read_token(request.form.get("state", ""))
-        begun = self.frame.door.finish_sign_in(session, state) if session and state else None
+        begun = self.frame.door.finish_sign_in(session.id, state) if session and state else None
         sign_in = self.frame.sign_in()
         if begun is None or sign_in is None:
             return self.frame.page(request, "sign_in_failed", 422, why="", case_id="")

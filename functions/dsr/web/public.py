@@ -6,7 +6,7 @@ from dsr.web.asking import Asking
 from dsr.web.downloading import Downloading
 from dsr.web.following import Following
 from dsr.web.frame import Frame
-from dsr.web.http import Answer, Request
+from dsr.web.http import REQUESTERS, Answer, Cookie, Request
 from dsr.web.proving import Proving
 from dsr.web.router import Faults, Route
 from dsr.web.templates import static
@@ -17,6 +17,7 @@ class PublicPages:
     """The pages for requesters."""
 
     frame: Frame
+    cookie: Cookie = REQUESTERS
 
     def routes(self) -> tuple[Route, ...]:
         """Every path and method, the first that fits wins. No GET changes state."""
