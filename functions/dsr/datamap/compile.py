@@ -34,7 +34,7 @@ class _Source:
         self.lines: dict[tuple[str, ...], int] = {}
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
-            if node is None:
+            if node is None or node.tag == "tag:yaml.org,2002:null":
                 raise MapError(f"{path}:1: the file is empty")
             if not isinstance(node, yaml.MappingNode):
                 raise MapError(f"{path}:{node.start_mark.line + 1}: not a mapping of keys to values")
@@ -129,23 +129,25 @@ def _problem(error: yaml.YAMLError) -> str:
 
 
 def _most_telling(errors: list[Any]) -> Any:
-    """Of a value that may have several forms, the error of the form that it comes closest to.
+    """Of several errors the one to tell first.
 
-    Each form that was tried reports its own errors below the same place. The closest is that which
-    has the fewest; a word where a mapping could stand as well is taken for a word.
+    Of a value that may have several forms each form reports its own errors: the one it comes closest
+    to has the fewest, and a word where a mapping could stand as well is taken for a word. Of a key
+    that is missing and one that is unknown beside it, the unknown: it may be the missing one misspelt.
     """
-    first = errors[0]
-    if not any(e["type"] == "literal_error" for e in errors):
-        return first
-    place = first["loc"][:-1]
-    forms: dict[Any, list[Any]] = {}
-    for e in errors:
-        if e["loc"][: len(place)] == place and len(e["loc"]) > len(place):
-            forms.setdefault(e["loc"][len(place)], []).append(e)
-    tried = [
-        form for form in forms.values() if form[0]["type"] not in ("model_type", "list_type", "literal_error")
-    ]
-    return min(tried, key=len)[0] if tried else first
+    told = errors
+    if errors[0]["type"] == "literal_error":
+        place = errors[0]["loc"][:-1]
+        forms: dict[Any, list[Any]] = {}
+        for e in errors:
+            if e["loc"][: len(place)] == place and len(e["loc"]) > len(place):
+                forms.setdefault(e["loc"][len(place)], []).append(e)
+        tried = [form for form in forms.values() if len(form[0]["loc"]) > len(place) + 1]
+        told = min(tried, key=len) if tried else errors
+    if told[0]["type"] == "missing":
+        beside = [e for e in told if e["loc"][:-1] == told[0]["loc"][:-1]]
+        told = [e for e in beside if e["type"] == "extra_forbidden"] or told
+    return told[0]
 
 
 def _explain(error: Any) -> str:

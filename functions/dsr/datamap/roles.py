@@ -16,10 +16,13 @@ def roles_template(
     `product_account` is where the product runs (default: where the roles are) and `name` its
     deployment's name. An owner of one store in another account deploys that store's resource alone.
     """
-    resources = {}
+    resources: dict[str, Any] = {}
     for store in plan.stores.values():
         collections = [c for c in plan.collections.values() if c.store == store.name]
-        resources["".join(part.title() for part in store.name.split("_")) + "Access"] = {
+        word = "".join(part.title() for part in store.name.split("_"))
+        while f"{word}Access" in resources:  # a_1 beside a1: an id has no underscores
+            word += "Too"
+        resources[f"{word}Access"] = {
             "Type": "AWS::IAM::Role",
             "Properties": {
                 "RoleName": store.role.rsplit("/", 1)[-1],
@@ -116,7 +119,9 @@ def _cognito(store: Store, _: list[Collection]) -> list[dict[str, Any]]:
         f":userpool/{store.connection['user_pool']}"
     )
     actions = ("ListUsers", "AdminDisableUser", "AdminUserGlobalSignOut", "AdminDisableProviderForUser")
-    return [_allow([f"cognito-idp:{action}" for action in (*actions, "AdminDeleteUser")], [{"Fn::Sub": pool}])]
+    return [
+        _allow([f"cognito-idp:{action}" for action in (*actions, "AdminDeleteUser")], [{"Fn::Sub": pool}])
+    ]
 
 
 _POLICIES = {"dynamodb": _dynamodb, "s3": _s3, "sql": _sql, "cognito": _cognito}
