@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from dsr.datamap.plan import Collection, Way
+from dsr.records import at_path
+from dsr.retention import moment
 
 # A place to go on from: anything that JSON can hold. None: from the beginning, or at the end.
 Cursor = Any
@@ -34,6 +37,18 @@ class Page:
 
     records: list[Record]
     after: Cursor
+
+
+@dataclass(frozen=True)
+class Expired(Page):
+    """Some expired records; a page may hold none and not be the last.
+
+    `undated`: records that the page passed over since their time cannot be read. `day`: the day
+    (YYYY-MM-DD) that the walk has come to: given as `since`, it goes on there, before or at the same place.
+    """
+
+    undated: int = 0
+    day: str = ""
 
 
 REDACTED = "[deleted]"
@@ -76,6 +91,39 @@ class FreezingStore(Store, Protocol):
     def freeze(self, collection: Collection, records: Sequence[dict[str, Any]]) -> None:
         """No sign-in and no open session from now on. Done again it changes nothing."""
         ...
+
+
+class ExpiringStore(Store, Protocol):
+    """A store that can tell what has expired without looking at the rest."""
+
+    def expired(
+        self, collection: Collection, before: datetime, after: Cursor, limit: int, since: str = ""
+    ) -> Expired:
+        """At most `limit` records with `retention.from` before `before` (a midnight UTC), older days first.
+
+        Only the key and that field. `since`: the day to begin at, for a store that walks day by day;
+        "" for the very first. Records without the field do not expire. Raises StoreFault as `find` does.
+        """
+        ...
+
+
+def expiring(collection: Collection) -> tuple[str, ...]:
+    """The fields that `expired` reads: what names a record, and what it is dated by."""
+    return tuple(dict.fromkeys((*collection.key, collection.retention["from"])))
+
+
+def sort_out(
+    collection: Collection, values: Sequence[dict[str, Any]], before: datetime
+) -> tuple[list[Record], int]:
+    """Of what was read, the records that have expired, and how many have a time that cannot be read."""
+    expired, undated = [], 0
+    for record in values:
+        held = at_path(record, collection.retention["from"])
+        at = moment(held)
+        undated += at is None and held is not None
+        if at is not None and at < before:
+            expired.append(Record(record))
+    return expired, undated
 
 
 def each_value(values: Sequence[Any], after: Cursor) -> Iterator[tuple[int, Any, Cursor]]:

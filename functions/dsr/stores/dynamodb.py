@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from boto3.dynamodb.types import TypeSerializer
@@ -12,9 +13,10 @@ from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
 from dsr.items import from_item, to_item
-from dsr.stores.base import REDACTED, Cursor, Page, Record, beyond, each_value
+from dsr.stores.base import REDACTED, Cursor, Expired, Page, Record, beyond, each_value, expiring, sort_out
 
 _BATCH = 25  # BatchWriteItem (AWS)
+_DAYS = 100  # without a record in them, walked in one call
 _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds between tries of what DynamoDB left unprocessed
 
 _FAULTS = {
@@ -64,6 +66,56 @@ class DynamoDBStore:
         else:
             for start in range(0, len(records), _BATCH):
                 self._delete(collection, records[start : start + _BATCH])
+
+    def expired(
+        self, collection: Collection, before: datetime, after: Cursor, limit: int, since: str = ""
+    ) -> Expired:
+        """See `base.ExpiringStore.expired`. The cursor is [day, where in it]; one Query per day and page."""
+        query = self._by_day(collection)
+        first = max(since, collection.options["expiry"]["since"])
+        text, start = after if after is not None else (first, None)
+        last = before.date() - timedelta(days=1)
+        for _ in range(_DAYS):
+            if date.fromisoformat(text) > last:
+                return Expired([], None, day=text)
+            query["ExpressionAttributeValues"] = to_item({":v": text})
+            begin = {"ExclusiveStartKey": start} if start else {}
+            answer = self._call(collection, "query", **query, **begin, Limit=limit)
+            read = [from_item(item) for item in answer["Items"]]
+            day, start = text, answer.get("LastEvaluatedKey")
+            if not start:
+                text = (date.fromisoformat(text) + timedelta(days=1)).isoformat()
+            if read:
+                records, undated = sort_out(collection, read, before)
+                end = not start and date.fromisoformat(text) > last
+                return Expired(records, None if end else [text, start], undated, day)
+        return Expired([], [text, start], day=text)
+
+    def _by_day(self, collection: Collection) -> dict[str, Any]:
+        """The fixed part of the query of one day. Raises StoreFault where the index does not serve it."""
+        table, expiry = collection.options["table"], collection.options.get("expiry")
+        if expiry is None:
+            raise StoreFault("missing_index", f"{collection.path}: the map declares no `expiry`")
+        schema = self._schema(collection)
+        index = _index(schema, expiry["index"], expiry["bucket"])
+        if index is None or index.get("IndexStatus", "ACTIVE") != "ACTIVE":
+            raise StoreFault("missing_index", f"{table}: index {expiry['index']} on {expiry['bucket']}")
+        if {k["AttributeName"] for k in schema["KeySchema"]} != set(collection.key):
+            raise StoreFault("missing_field", f"{table}: the map's `key` is not the table's")
+        projected = index["Projection"]
+        held = {k["AttributeName"] for k in (*schema["KeySchema"], *index["KeySchema"])}
+        held |= set(projected.get("NonKeyAttributes", ()))
+        if projected["ProjectionType"] != "ALL" and not held >= set(expiring(collection)):
+            name = collection.retention["from"]
+            raise StoreFault("missing_index", f"{table}: index {expiry['index']} must project {name}")
+        query = {
+            "TableName": table,
+            "IndexName": expiry["index"],
+            "KeyConditionExpression": "#f = :v",
+            "ExpressionAttributeNames": {"#f": expiry["bucket"]},
+        }
+        _project(query, expiring(collection))
+        return query
 
     def _delete(self, collection: Collection, records: Sequence[dict[str, Any]]) -> None:
         table = collection.options["table"]
@@ -118,8 +170,8 @@ class DynamoDBStore:
         name = collection.options.get("indexes", {}).get(way.field)
         if not name:
             raise StoreFault("missing_index", f"{collection.path}.{way.field}: no index declared in the map")
-        index = next((i for i in schema.get("GlobalSecondaryIndexes", ()) if i["IndexName"] == name), None)
-        if index is None or _hash_key(index["KeySchema"]) != way.field:
+        index = _index(schema, name, way.field)
+        if index is None:
             raise StoreFault("missing_index", f"{table}: index {name} on {way.field}")
         if index["Projection"]["ProjectionType"] != "ALL":
             raise StoreFault("missing_index", f"{table}: index {name} must project all attributes")
@@ -180,6 +232,12 @@ def _project(query: dict[str, Any], fields: Sequence[str]) -> None:
         paths.append(".".join(parts))
     query["ProjectionExpression"] = ", ".join(paths)
     query["ExpressionAttributeNames"] = query["ExpressionAttributeNames"] | names
+
+
+def _index(schema: dict[str, Any], name: str, field: str) -> dict[str, Any] | None:
+    """The global index of that name, if `field` is its partition key."""
+    indexes = schema.get("GlobalSecondaryIndexes", ())
+    return next((i for i in indexes if i["IndexName"] == name and _hash_key(i["KeySchema"]) == field), None)
 
 
 def _hash_key(schema: list[dict[str, str]]) -> str:

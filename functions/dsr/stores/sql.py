@@ -5,6 +5,7 @@ The credentials lie in Secrets Manager and are read under the store's access rol
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -38,7 +39,7 @@ from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
 from dsr.records import to_line
-from dsr.stores.base import REDACTED, Cursor, Page, Record
+from dsr.stores.base import REDACTED, Cursor, Expired, Page, Record, expiring, sort_out
 
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 # By SQLSTATE. A column that may not be null cannot be masked with null; a row that others refer to
@@ -124,6 +125,36 @@ class SQLStore:
             _ask(connection, change.where(*same), collection)
             connection.commit()
 
+    def expired(
+        self,
+        collection: Collection,
+        before: datetime,
+        after: Cursor,
+        limit: int,
+        since: str = "",  # noqa: ARG002  the index leads to the oldest at once
+    ) -> Expired:
+        """See `base.ExpiringStore.expired`. The cursor is the time and the key of the last record."""
+        table = self._table(collection)
+        wanted = [_column(table, collection, name) for name in expiring(collection)]
+        dated = _column(table, collection, collection.retention["from"])
+        if dated.name not in table.info["leading"]:
+            about = f"{collection.store}: table {table.name}: index on {dated.name}"
+            raise StoreFault("missing_index", about)
+        order = [dated, *(_column(table, collection, name) for name in collection.key)]
+        first, end = _bounds(collection, dated, before)
+        query = select(*wanted).where(dated >= first, dated < end)
+        if after is not None:
+            last = tuple(_typed_one(c, v) for c, v in zip(order, after, strict=True))
+            # The first condition says the same of the time alone, for an index on nothing else.
+            query = query.where(dated >= last[0], tuple_(*order) > last)
+        with self._connection(collection) as connection:
+            read = _ask(connection, query.order_by(*order).limit(limit), collection).mappings().all()
+        records, undated = sort_out(collection, [dict(row) for row in read], before)
+        if len(read) < limit:
+            return Expired(records, None, undated)
+        place = json.loads(to_line({"at": [read[-1][c.name] for c in order]}))["at"]
+        return Expired(records, place, undated)
+
     def _connection(self, collection: Collection) -> Connection:
         try:
             return self._open(collection).connect()
@@ -200,6 +231,20 @@ class SQLStore:
 def masked_expression(column: Column[Any], treatment: str) -> Any:
     """The new value of a masked column; nothing stays nothing."""
     return null() if treatment == "null" else case((column.is_not(None), literal(REDACTED)), else_=null())
+
+
+def _bounds(collection: Collection, dated: Column[Any], before: datetime) -> tuple[Any, Any]:
+    """From where to where to look in the column that dates a record; what Python cannot hold lies outside."""
+    kind = dated.type.python_type
+    if kind is datetime:
+        zone = UTC if getattr(dated.type, "timezone", False) else None
+        return datetime.min.replace(tzinfo=zone), before.astimezone(UTC).replace(tzinfo=zone)
+    if kind is date:
+        return date.min, before.date()
+    if kind is str:
+        # ISO 8601 text sorts by its own zone's day, which is up to 14 hours from UTC's.
+        return "0001", (before + timedelta(days=1)).date().isoformat()
+    raise StoreFault("unsupported", f"{collection.path}.{dated.name}: neither a time nor text")
 
 
 def _ask(connection: Connection, statement: Executable, collection: Collection) -> CursorResult[Any]:
