@@ -91,15 +91,27 @@ class Stage:
     # -- looking ---------------------------------------------------------------------------------
 
     def until(
-        self, what: str, look: Callable[[], T | None], seconds: float = SECONDS, step: float = 0.1
+        self, what: str, look: Callable[[], T | None], seconds: float = SECONDS, case_id: str = ""
     ) -> T:
         """What `look` finds, asked again until it finds something. Fails naming `what` if it never does."""
         end = time.monotonic() + seconds
         while not (found := look()):
             if time.monotonic() > end:
-                pytest.fail(f"waited {seconds:.0f} s for {what}")
-            time.sleep(step)
+                pytest.fail(f"waited {seconds:.0f} s for {what}{self.diagnosis(case_id) if case_id else ''}")
+            time.sleep(0.1)
         return found
+
+    def diagnosis(self, case_id: str) -> str:
+        """How the case stands, and which steps of it failed: for the message of a failing test."""
+        case = self.book.get(case_id)
+        lines = [f"case {case_id}: {case.state} {case.attention}"]
+        lines += [
+            f"visit {v.visit}: {v.outcome} {v.reason} {v.about}" for v in self.book.visits(case_id).values()
+        ]
+        functions = self.client("lambda").list_functions()["Functions"]
+        for name in sorted(function["FunctionName"].removeprefix("dsr-") for function in functions):
+            lines += [f"{name}: {line}" for line in self.logged(name, case_id, "step failed")]
+        return "".join(f"\n  {line}" for line in lines)
 
     def reaches(self, case_id: str, *states: State, seconds: float = SECONDS) -> Case:
         """The case once it stands in one of `states`; fails at once where it went another way for good."""
@@ -110,10 +122,10 @@ class Stage:
             if case.state in states:
                 return case
             if case.state in stuck:
-                pytest.fail(f"case {case_id} is {case.state} {case.attention}, not {' or '.join(states)}")
+                pytest.fail(f"not {' or '.join(states)}, but:{self.diagnosis(case_id)}")
             return None
 
-        return self.until(f"case {case_id} to become {' or '.join(states)}", look)
+        return self.until(f"{' or '.join(states)}", look, seconds, case_id)
 
     def settled(self, case_id: str) -> Case:
         """The case once its execution rests, and with it all that the workflow does for it."""
@@ -122,7 +134,7 @@ class Stage:
             case = self.book.get(case_id)
             return case if self.execution(case)["status"] != "RUNNING" else None
 
-        return self.until(f"the workflow of case {case_id} to rest", look)
+        return self.until("its workflow to rest", look, case_id=case_id)
 
     def execution(self, case: Case) -> dict[str, Any]:
         """The execution of the case's attempt."""

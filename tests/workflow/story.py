@@ -83,18 +83,20 @@ class Story:
             found = [mail for mail in self.mails(address) if mail.subject.endswith(subject)]
             return found[-1] if found else None
 
-        return self.stage.until(f"the mail '{subject}' about {self.case_id}", look)
+        return self.stage.until(f"the mail '{subject}'", look, case_id=self.case_id)
 
     def code(self, address: str = "") -> str:
-        """The newest code that was mailed and not used in this story, waited for."""
+        """The newest code that was mailed, neither used nor replaced in this story; waited for."""
 
         def look() -> str | None:
-            codes = [
-                "".join(found.groups()) for m in self.mails(address) if (found := demo.CODE.search(m.text))
-            ]
+            codes = self._codes(address)
             return codes[-1] if codes and codes[-1] not in self._used else None
 
-        return self.stage.until(f"a code about {self.case_id}", look)
+        return self.stage.until("a code", look, case_id=self.case_id)
+
+    def _codes(self, address: str) -> list[str]:
+        found = [demo.CODE.search(mail.text) for mail in self.mails(address)]
+        return ["".join(match.groups()) for match in found if match]
 
     def link(self, address: str = "") -> str:
         """The newest link that was mailed, waited for."""
@@ -103,7 +105,7 @@ class Story:
             links = [found[1] for m in self.mails(address) if (found := LINK.search(m.text))]
             return links[-1] if links else None
 
-        return self.stage.until(f"a link about {self.case_id}", look)
+        return self.stage.until("a link", look, case_id=self.case_id)
 
     def enter(self, code: str, contact: int = 0) -> Page:
         """Type a code for one of the addresses."""
@@ -121,9 +123,10 @@ class Story:
         self.page = self.browser.submit(self.page, self._of_contact("contact", contact, "/skip"))
         return self.page
 
-    def new_code(self, contact: int = 0) -> Page:
-        """Have a new code sent."""
-        self.page = self.browser.submit(self.page, self._of_contact("contact", contact, "/code"))
+    def new_code(self) -> Page:
+        """Have a new code sent to the person's own address, in place of those before."""
+        self._used |= set(self._codes(""))
+        self.page = self.browser.submit(self.page, self._of_contact("contact", 0, "/code"))
         return self.page
 
     def _of_contact(self, name: str, contact: int, action: str = "") -> Form:
@@ -140,7 +143,7 @@ class Story:
             case = self.stage.reaches(self.case_id, *ENDS_WAIT, State.RESOLVING)
             return self.look() if case.state is State.AWAITING_IDENTITY and case.needs == "account" else None
 
-        return self.stage.until(f"case {self.case_id} to ask for the sign-in", look)
+        return self.stage.until("the sign-in to be asked for", look, case_id=self.case_id)
 
     def sign_in(self, as_: str = "") -> Page:
         """Sign in with the account, or with somebody else's."""
