@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -44,10 +45,10 @@ def store_token(case: Case, token: str) -> None:
     )
 
 
-def as_the_workflow(name: str, state: str, case: Case, part: str, **said: str) -> None:
-    """The write that a state of a workflow makes, with `said` for what its expressions would give."""
+def as_the_workflow(name: str, case: Case, part: str, **said: str) -> None:
+    """The write that a workflow makes to the table, with `said` for what its expressions would give."""
     asl = json.loads(Path(f"workflows/{name}.asl.json").read_text(encoding="utf-8"))
-    asked = asl["States"][state]["Arguments"]
+    [asked] = [s["Arguments"] for s in asl["States"].values() if "dynamodb:" in s.get("Resource", "")]
     values = {
         key: {kind: said[key[1:]] if "{%" in value else value}
         for key, typed in asked["ExpressionAttributeValues"].items()
@@ -214,14 +215,15 @@ def test_a_token_stored_in_between_is_not_put_out_again(here: World) -> None:
 
 def test_the_workflow_begins_to_wait_only_while_there_is_something_to_wait_for(here: World) -> None:
     case = here.case(State.AWAITING_IDENTITY, attempt=2)
-    as_the_workflow("request", "AwaitIdentity", case, "case", token="two", attempt="2")
+    wait = partial(as_the_workflow, "request", case, "case", state="awaiting_identity")
+    wait(token="two", attempt="2")
     waiting = here.book.get(case.case_id)
     assert waiting == replace(case, token="two")
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
-        as_the_workflow("request", "AwaitIdentity", case, "case", token="one", attempt="1")
+        wait(token="one", attempt="1")
     here.book.move(waiting, State.RESOLVING, "contact_confirmed", "requester", token="")
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
-        as_the_workflow("request", "AwaitIdentity", case, "case", token="three", attempt="2")
+        wait(token="three", attempt="2")
     assert here.book.get(case.case_id).token == ""
 
 
@@ -229,7 +231,7 @@ def test_the_workflow_gives_up_no_visit_that_is_done(here: World) -> None:
     case = here.case(State.GATHERING)
     here.book.note_visit(case.case_id, Visit("2-c", "c", "done", {"x": 1}))
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
-        as_the_workflow("store", "NeedsAttention", case, "visit#2-c", error="States.TaskFailed", store="c")
+        as_the_workflow("store", case, "visit#2-c", error="States.TaskFailed", store="c")
     assert here.book.visits(case.case_id)["2-c"].outcome == "done"
 
 
@@ -301,7 +303,7 @@ def test_visits_come_back_as_noted_and_as_the_workflow_notes_them(here: World) -
     full = Visit("1-b", "b", "continue", {"x": 3, "y": 0}, {"x": 1}, "missing_index", "t", 4)
     here.book.note_visit(case.case_id, full)
     here.book.note_visit(case.case_id, Visit("1-b-who", "b"))
-    as_the_workflow("store", "NeedsAttention", case, "visit#2-c", error="States.TaskFailed", store="c")
+    as_the_workflow("store", case, "visit#2-c", error="States.TaskFailed", store="c")
     visits = here.book.visits(case.case_id)
     assert list(visits) == ["1-b", "1-b-who", "2-c"]
     noted = visits["1-b"]

@@ -153,7 +153,9 @@ class Shelves:
     def __init__(self, rows: dict[str, list[dict[str, Any]]], sizes: Iterator[int], fate: Fate) -> None:
         self._rows, self._sizes, self._fate = rows, sizes, fate
 
-    def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Any) -> Iterator[Page]:
+    def find(
+        self, collection: Collection, way: Way, values: Sequence[Any], after: Any, whole: bool = True
+    ) -> Iterator[Page]:
         rows = [r for v in values for r in self._rows.get(collection.path, ()) if _equal(r.get(way.field), v)]
         start = after or 0
         while True:
@@ -513,9 +515,11 @@ def test_what_a_parent_says_is_looked_for_in_all_its_forms(
     asked: list[Any] = []
 
     class Asked(Shelves):
-        def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Any) -> Iterator[Page]:
+        def find(
+            self, collection: Collection, way: Way, values: Sequence[Any], after: Any, whole: bool = True
+        ) -> Iterator[Page]:
             asked.extend(values if collection.name == "pictures" else ())
-            yield from super().find(collection, way, values, after)
+            yield from super().find(collection, way, values, after, whole)
 
     rows = {"a.people": [{"id": "1", "email": "ada@example.com", "pictures": value}]}
     staging = Memory(Fate())
@@ -550,8 +554,10 @@ class Odd:
 
 def test_faults_are_told_with_what_is_saved_and_without_values(plan: Plan) -> None:
     class Broken(Shelves):
-        def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Any) -> Iterator[Page]:
-            yield next(super().find(collection, way, values, after))
+        def find(
+            self, collection: Collection, way: Way, values: Sequence[Any], after: Any, whole: bool = True
+        ) -> Iterator[Page]:
+            yield next(super().find(collection, way, values, after, whole))
             raise StoreFault("missing_index", "a.people: by-email")
 
     staging = Memory(Fate())
@@ -576,8 +582,10 @@ def test_faults_are_told_with_what_is_saved_and_without_values(plan: Plan) -> No
 
 def test_an_original_is_staged_with_its_record(plan: Plan) -> None:
     class Files(Shelves):
-        def find(self, collection: Collection, way: Way, values: Sequence[Any], after: Any) -> Iterator[Page]:
-            for page in super().find(collection, way, values, after):
+        def find(
+            self, collection: Collection, way: Way, values: Sequence[Any], after: Any, whole: bool = True
+        ) -> Iterator[Page]:
+            for page in super().find(collection, way, values, after, whole):
                 yield Page(
                     [replace(r, original=Original("b", "k", "v", 7)) for r in page.records], page.after
                 )
@@ -610,7 +618,8 @@ def stores(rows: dict[str, list[dict[str, Any]]]) -> Iterator[None]:
 
 
 def call(case: Case, visit: VisitPlan, seconds: float = 300) -> str:
-    return work({"case_id": case.case_id, "visit": visit.visit}, Context(seconds))["outcome"]
+    event = {"case_id": case.case_id, "visit": visit.visit, "verb": "gather"}
+    return work(event, Context(seconds))["outcome"]
 
 
 @pytest.mark.usefixtures("stores")

@@ -170,13 +170,16 @@ def opened(plan: Plan) -> Iterator[World]:
     for bucket in (STAGING, BUNDLES):
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    key = boto3.client("kms", region_name=REGION).create_key()["KeyMetadata"]["KeyId"]
+    kms = boto3.client("kms", region_name=REGION)
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    mac = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
     environment = {
         "CASES_TABLE": CASES,
         "CASE_KEYS_TABLE": KEYS,
         "STAGING_BUCKET": STAGING,
         "BUNDLES_BUCKET": BUNDLES,
         "REQUEST_WORKFLOW": WORKFLOW,
+        "MAC_KEY": mac,
     }
     with mock.patch.dict(os.environ, environment), shipped(plan):
         yield World(plan, key)
