@@ -1,0 +1,235 @@
+"""A stand-in for AWS, for measuring our own work: boto3's clients as they are, answered from a directory.
+
+Everything up to the network is real: building, signing and checking each call. Only the network and the
+services are left out, so what is measured is what the function itself spends. S3 keeps its objects as files;
+tables are dictionaries, written down when the process ends; KMS wraps by adding nothing. It knows the calls
+that the benchmarks lead to and no others, and it checks no condition: nobody else is there.
+"""
+
+import atexit
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+import boto3
+from botocore.awsrequest import AWSResponse
+
+_SUBRESOURCES = {"tagging", "list-type", "versions", "uploads", "uploadId"}
+_CHUNK = re.compile(rb"([0-9a-fA-F]+)\r\n")
+_GRANTED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+<AccessKeyId>none</AccessKeyId><SecretAccessKey>none</SecretAccessKey><SessionToken>none</SessionToken>
+<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
+
+
+class _Raw:
+    """A body as botocore reads it from the network."""
+
+    def __init__(self, file: BinaryIO | None = None, content: bytes = b"") -> None:
+        self._file, self._content = file, content
+
+    def read(self, amt: int | None = None) -> bytes:
+        if self._file is not None:
+            return self._file.read(-1 if amt is None else amt)
+        taken, self._content = self._content[:amt], self._content[amt:] if amt is not None else b""
+        return taken
+
+    def stream(self, amt: int = 65536, decode_content: bool | None = None) -> Iterator[bytes]:  # noqa: ARG002
+        while content := self.read(amt):
+            yield content
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class StandIn:
+    """Answers every AWS call of this process from `root`; `secret` is what Secrets Manager holds."""
+
+    def __init__(self, root: Path, secret: dict[str, Any]) -> None:
+        self._root, self._secret = root, secret
+        self._notes = root / "tables.json"
+        self._tables: dict[str, dict[str, Any]] = (
+            json.loads(self._notes.read_text()) if self._notes.exists() else {}
+        )
+        self.calls: dict[str, int] = {}
+
+    def install(self) -> None:
+        """From now on, in this process."""
+        boto3.setup_default_session()
+        assert boto3.DEFAULT_SESSION is not None
+        boto3.DEFAULT_SESSION.events.register("before-send", self._answer)
+        atexit.register(lambda: self._notes.write_text(json.dumps(self._tables)))
+
+    def path(self, bucket: str, key: str) -> Path:
+        """Where an object lies."""
+        return self._root / bucket / quote(key, safe="")
+
+    def _answer(self, request: Any, **_: Any) -> AWSResponse:
+        host, target = urlsplit(request.url).netloc, request.headers.get("X-Amz-Target", b"")
+        name = target.decode() if isinstance(target, bytes) else str(target)
+        service = host.split(".")[0]
+        if name:
+            call = name.rpartition(".")[2]
+            said = self._JSON_CALLS[call](self, json.loads(request.body))
+            self._count(f"{service} {call}")
+            return AWSResponse(
+                request.url, 200, {"Content-Type": "application/x-amz-json-1.0"},
+                _Raw(content=json.dumps(said).encode()),
+            )  # fmt: skip
+        if service == "sts":
+            self._count("sts AssumeRole")
+            return AWSResponse(request.url, 200, {}, _Raw(content=_GRANTED.encode()))
+        return self._s3(request)
+
+    def _count(self, call: str) -> None:
+        self.calls[call] = self.calls.get(call, 0) + 1
+
+    # -- tables, keys, secrets ---------------------------------------------------------------------
+
+    def _rows(self, table: str) -> dict[str, Any]:
+        return self._tables.setdefault(table, {})
+
+    def _get_item(self, asked: dict[str, Any]) -> dict[str, Any]:
+        found = self._rows(asked["TableName"]).get(_row(asked["Key"]))
+        return {"Item": found} if found else {}
+
+    def _put_item(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self._rows(asked["TableName"])[_row(asked["Item"])] = asked["Item"]
+        return {}
+
+    def _transact(self, asked: dict[str, Any]) -> dict[str, Any]:
+        for item in asked["TransactItems"]:
+            self._put_item(item["Put"])
+        return {}
+
+    def _query(self, asked: dict[str, Any]) -> dict[str, Any]:
+        values = asked["ExpressionAttributeValues"]
+        begin = f"{values[':c']['S']}/{values[':p']['S']}"
+        rows = sorted((k, v) for k, v in self._rows(asked["TableName"]).items() if k.startswith(begin))
+        return {"Items": [item for _, item in rows], "Count": len(rows)}
+
+    def _encrypt(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"CiphertextBlob": asked["Plaintext"], "KeyId": asked["KeyId"]}
+
+    def _decrypt(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"Plaintext": asked["CiphertextBlob"]}
+
+    def _tell_secret(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"Name": asked["SecretId"], "SecretString": json.dumps(self._secret)}
+
+    # -- objects -----------------------------------------------------------------------------------
+
+    def _s3(self, request: Any) -> AWSResponse:
+        parts = urlsplit(request.url)
+        asked = {name: said[0] for name, said in parse_qs(parts.query, keep_blank_values=True).items()}
+        bucket, _, host = parts.netloc.partition(".")
+        if not host.startswith("s3"):  # addressed by path
+            raise NotImplementedError(f"the stand-in knows no call like {request.method} {request.url}")
+        key = unquote(parts.path.lstrip("/"))
+        verb = f"{request.method} {' '.join(n for n in asked if n in _SUBRESOURCES)}".strip()
+        self._count(f"s3 {verb}")
+        return self._S3_CALLS[verb](self, request, bucket, key, asked)
+
+    def _put_object(self, request: Any, bucket: str, key: str, _: dict[str, str]) -> AWSResponse:
+        path = self.path(bucket, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_body(request))
+        return _said(request, headers={"ETag": _tag(path)})
+
+    def _get_object(self, request: Any, bucket: str, key: str, _: dict[str, str]) -> AWSResponse:
+        path = self.path(bucket, key)
+        if not path.exists():
+            return _said(request, "<Error><Code>NoSuchKey</Code><Message>none</Message></Error>", 404)
+        headers = {"Content-Length": str(path.stat().st_size), "ETag": _tag(path)}
+        headers |= {"Last-Modified": "Mon, 02 Mar 2026 09:30:00 GMT", "Content-Type": "image/png"}
+        headers |= {"x-amz-version-id": "v1"}
+        if request.method == "HEAD":
+            return AWSResponse(request.url, 200, headers, _Raw())
+        return AWSResponse(request.url, 200, headers, _Raw(path.open("rb")))
+
+    def _tagging(self, request: Any, *_: Any) -> AWSResponse:
+        return _said(request, "<Tagging><TagSet></TagSet></Tagging>")
+
+    def _list(self, request: Any, bucket: str, _: str, asked: dict[str, str]) -> AWSResponse:
+        names = sorted(unquote(path.name) for path in (self._root / bucket).glob("*"))
+        names = [name for name in names if name.startswith(asked.get("prefix", ""))]
+        sizes = {escape(name): self.path(bucket, name).stat().st_size for name in names}
+        listed = "".join(f"<Contents><Key>{n}</Key><Size>{s}</Size></Contents>" for n, s in sizes.items())
+        return _said(
+            request, f"<ListBucketResult><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>"
+        )
+
+    def _list_versions(self, request: Any, *_: Any) -> AWSResponse:
+        # Nothing to remove: what was staged is kept for the next round, and removing costs one call.
+        return _said(request, "<ListVersionsResult><IsTruncated>false</IsTruncated></ListVersionsResult>")
+
+    def _list_uploads(self, request: Any, *_: Any) -> AWSResponse:
+        return _said(request, "<ListMultipartUploadsResult></ListMultipartUploadsResult>")
+
+    def _begin_upload(self, request: Any, bucket: str, key: str, _: dict[str, str]) -> AWSResponse:
+        path = self.path(bucket, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        upload = "<UploadId>one</UploadId>"
+        return _said(request, f"<InitiateMultipartUploadResult>{upload}</InitiateMultipartUploadResult>")
+
+    def _upload_part(self, request: Any, bucket: str, key: str, asked: dict[str, str]) -> AWSResponse:
+        with self.path(bucket, key).open("ab") as file:  # parts come in order
+            file.write(_body(request))
+        return _said(request, headers={"ETag": f'"{asked["partNumber"]}"'})
+
+    def _complete_upload(self, request: Any, *_: Any) -> AWSResponse:
+        made = "<ETag>made</ETag>"
+        return _said(request, f"<CompleteMultipartUploadResult>{made}</CompleteMultipartUploadResult>")
+
+    _S3_CALLS: ClassVar[dict[str, Callable[..., AWSResponse]]] = {
+        "PUT": _put_object,
+        "GET": _get_object,
+        "HEAD": _get_object,
+        "GET tagging": _tagging,
+        "GET list-type": _list,
+        "GET versions": _list_versions,
+        "GET uploads": _list_uploads,
+        "POST uploads": _begin_upload,
+        "PUT uploadId": _upload_part,
+        "POST uploadId": _complete_upload,
+    }
+    _JSON_CALLS: ClassVar[dict[str, Callable[..., dict[str, Any]]]] = {
+        "GetItem": _get_item,
+        "PutItem": _put_item,
+        "TransactWriteItems": _transact,
+        "Query": _query,
+        "Encrypt": _encrypt,
+        "Decrypt": _decrypt,
+        "GetSecretValue": _tell_secret,
+    }
+
+
+def _row(values: dict[str, Any]) -> str:
+    return "/".join(values[name]["S"] for name in ("case_id", "part") if name in values)
+
+
+def _tag(path: Path) -> str:
+    return f'"{path.stat().st_mtime_ns:x}"'
+
+
+def _said(
+    request: Any, text: str = "", status: int = 200, headers: dict[str, str] | None = None
+) -> AWSResponse:
+    return AWSResponse(request.url, status, headers or {}, _Raw(content=text.encode()))
+
+
+def _body(request: Any) -> bytes:
+    """What was sent. Over TLS botocore frames it in chunks, with its checksum as a trailer."""
+    sent = request.body if isinstance(request.body, bytes) else request.body.read()
+    if "aws-chunked" not in str(request.headers.get("Content-Encoding", "")):
+        return bytes(sent)
+    pieces, at = [], 0
+    while (head := _CHUNK.match(sent, at)) and (size := int(head[1], 16)):
+        pieces.append(sent[head.end() : head.end() + size])
+        at = head.end() + size + 2
+    return b"".join(pieces)
