@@ -14,6 +14,7 @@ from dsr.gathering import Gathering, Result
 from dsr.settings import read
 from dsr.staging import Staging
 from dsr.stores.registry import open_store
+from dsr.sweeping import sweep
 
 # Kept free at the end of an invocation to seal and store what was read, and the cursor.
 _RESERVE_SECONDS = 30
@@ -32,13 +33,16 @@ class Settings:
 def work(event: dict[str, Any], context: Any) -> dict[str, str]:
     """Do one visit of one case, as far as time allows.
 
-    `event`: `case_id`, `visit`, `verb` (gather, freeze, erase). Returns {"outcome": continue | done |
-    needs_attention}; all else stands in the casebook. Raises whatever may pass when tried again.
+    `event`: `case_id`, `visit`, `verb` (gather, freeze, erase), or what `sweeping.sweep` takes with the verb
+    sweep. Returns {"outcome": continue | done | needs_attention}; all else stands in the casebook. Raises
+    whatever may pass when tried again.
     """
     started = time.monotonic()
     settings = read(Settings)
     remaining = context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
     ends_at = started + min(settings.budget_seconds, remaining)
+    if event.get("verb") == "sweep":
+        return sweep(event, settings.cases_table, ends_at)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     case = book.get(event["case_id"])
     plan = plans.of_version(case.map_version, settings.staging_bucket)

@@ -90,6 +90,11 @@ class Collection:
         return "keep" in self.on_deletion
 
     @property
+    def expires(self) -> bool:
+        """Whether the retention sweep can take expired records out."""
+        return "expiry" in self.options
+
+    @property
     def guards(self) -> tuple[str, ...]:
         """The fields that say whose a record is and are no part of its key: they may change meanwhile.
 

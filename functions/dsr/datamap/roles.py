@@ -73,17 +73,22 @@ def _dynamodb(store: Store, collections: list[Collection]) -> list[dict[str, Any
     region = store.connection["region"]
     base = f"arn:${{AWS::Partition}}:dynamodb:{region}:${{AWS::AccountId}}:table/"
     tables = [{"Fn::Sub": base + c.options["table"]} for c in collections]
-    indexes = [
-        {"Fn::Sub": f"{base}{c.options['table']}/index/{index}"}
-        for c in collections
-        for index in c.options.get("indexes", {}).values()
+    indexes = [{"Fn::Sub": f"{base}{c.options['table']}/index/{i}"} for c in collections for i in _indexes(c)]
+    deleted = [t for t, c in zip(tables, collections, strict=True) if c.expires or not (c.masks or c.kept)]
+    masked = [t for t, c in zip(tables, collections, strict=True) if c.masks]
+    granted = [
+        (["dynamodb:DescribeTable"], tables),
+        (["dynamodb:Query"], tables + indexes),
+        # BatchWriteItem is checked as such; what may go only on a condition goes one by one.
+        (["dynamodb:BatchWriteItem", "dynamodb:DeleteItem"], deleted),
+        (["dynamodb:UpdateItem"], masked),
     ]
-    return [
-        _allow(["dynamodb:DescribeTable"], tables),
-        _allow(["dynamodb:Query"], tables + indexes),
-        # BatchWriteItem is checked as such; a condition or a mask takes the single writes.
-        _allow(["dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:UpdateItem"], tables),
-    ]
+    return [_allow(actions, resources) for actions, resources in granted if resources]
+
+
+def _indexes(collection: Collection) -> list[str]:
+    expiry = [collection.options["expiry"]["index"]] if collection.expires else []
+    return list(dict.fromkeys([*collection.options.get("indexes", {}).values(), *expiry]))
 
 
 def _s3(store: Store, _: list[Collection]) -> list[dict[str, Any]]:
