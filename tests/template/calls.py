@@ -13,6 +13,7 @@ from tests.template.cloudformation import ACCOUNT, REGION, Stack
 CASE = "K7Q2-9FXM-3TWD-5BHP"
 STAGED = f"StagingBucket/cases/{CASE}/staged/members/members/000000"
 PLAN = "StagingBucket/plans/0123456789abcdef.json"
+CERTIFICATE = f"BundlesBucket/certificates/{CASE}/certificate.json"
 BUNDLE = f"BundlesBucket/bundles/{CASE}/{CASE}.zip"
 
 # Module or place in it → operation → rights: (action, what it is done to). The place rules over the module.
@@ -43,6 +44,10 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "dynamodb.delete_item": [("dynamodb:DeleteItem", "CaseKeysTable")],
         "kms.encrypt": [("kms:Encrypt", "CaseKey")],
         "kms.decrypt": [("kms:Decrypt", "CaseKey")],
+    },
+    "certifying": {
+        "kms.sign": [("kms:Sign", "SigningKey")],
+        "s3.put_object": [("s3:PutObject", CERTIFICATE)],
     },
     "front_door": {
         "dynamodb.get_item": [("dynamodb:GetItem", "FrontDoorTable")],
@@ -79,6 +84,11 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         # DeleteObjects asks for both when versions are named (DeleteObjects, Amazon S3 API).
         "s3.delete_objects": [("s3:DeleteObject", "emptied"), ("s3:DeleteObjectVersion", "emptied")],
     },
+    "subjects": {
+        "dynamodb.get_item": [("dynamodb:GetItem", "CasesTable")],
+        "dynamodb.put_item": [("dynamodb:PutItem", "CasesTable")],
+        "kms.generate_mac": [("kms:GenerateMac", "MacKey")],
+    },
     "workflow": {
         "stepfunctions.start_execution": [("states:StartExecution", "RequestWorkflow")],
         "stepfunctions.send_task_success": [("states:SendTaskSuccess", "*")],
@@ -89,6 +99,7 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
 EMPTIED = {
     "build_bundle": ["StagingBucket"],
     "conclude_gathering": ["StagingBucket"],
+    "issue_certificate": ["StagingBucket", "BundlesBucket"],
     "keep_clocks": ["StagingBucket", "BundlesBucket"],
 }
 PARAMETERS = {

@@ -43,6 +43,7 @@ _NAMED_BY = {
 _ARNS = {
     "AWS::DynamoDB::Table": "arn:aws:dynamodb:{region}:{account}:table/{name}",
     "AWS::Events::EventBus": "arn:aws:events:{region}:{account}:event-bus/{name}",
+    "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{name}",
     "AWS::IAM::Role": "arn:aws:iam::{account}:role/{name}",
     "AWS::KMS::Key": "arn:aws:kms:{region}:{account}:key/{name}",
     "AWS::Lambda::Function": "arn:aws:lambda:{region}:{account}:function:{name}",
@@ -117,6 +118,8 @@ class Stack:
     def _name(self, name: str) -> str:
         resource = self.template["Resources"][name]
         named_by = _NAMED_BY.get(resource["Type"])
+        if resource["Type"] == "AWS::Events::Rule":
+            return f"{self._resolve(resource['Properties']['EventBusName'])}/{name}"
         return str(self._resolve(resource["Properties"][named_by])) if named_by else f"{name}-id"
 
     def _ref(self, name: str) -> Any:
@@ -170,3 +173,9 @@ class Stack:
             return self._resolve(names[name])
         logical, dot, attribute = name.partition(".")
         return self._attribute(logical, attribute) if dot else self._ref(name)
+
+
+def folders() -> list[str]:
+    """The folders of functions/ that the template deploys."""
+    functions = [r for r in source()["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    return sorted(f["Properties"]["CodeUri"].strip("/").removeprefix("functions/") for f in functions)

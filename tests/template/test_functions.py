@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.template import reach
-from tests.template.cloudformation import ROOT, Stack, source
+from tests.template.cloudformation import ROOT, Stack, folders, source
 from tests.template.test_roles import function_of
 
-FOLDERS = reach.handlers()
+FOLDERS = folders()
 FROM_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
 LAYERS = {"dsr", "plan", "base", "sql"}  # what infra/build.py fills
 RESERVE_SECONDS = 30  # a worker's for saving its place, as the code has it
@@ -26,6 +26,7 @@ def environment(stack: Stack, folder: str) -> dict[str, Any]:
 def test_every_handler_is_deployed_and_every_function_has_one(stack: Stack) -> None:
     """Folder, function and logical name are the same words."""
     functions = stack.of_type("AWS::Lambda::Function")
+    assert reach.handlers() == FOLDERS
     names = {f"dsr-{folder.replace('_', '-')}" for folder in FOLDERS}
     assert {p["FunctionName"] for p in functions.values()} == names
     for name, properties in functions.items():
@@ -127,13 +128,14 @@ def test_functions_that_nobody_waits_for_have_dead_letters(stack: Stack) -> None
     """Those invoked as an event or by a schedule: what fails for good must be seen."""
     functions = stack.of_type("AWS::Lambda::Function")
     scheduled = {s["Target"]["Arn"] for s in stack.of_type("AWS::Scheduler::Schedule").values()}
-    asynchronous = {name for name in functions if stack.arn(name) in scheduled}
+    targets = {t["Arn"] for rule in stack.of_type("AWS::Events::Rule").values() for t in rule["Targets"]}
+    asynchronous = {name for name in functions if stack.arn(name) in scheduled | targets}
     for folder in FOLDERS:
         code = "".join(reach.modules_by_file()[m].read_text() for m in {m for m, _ in reach.reached(folder)})
         if 'InvocationType="Event"' in code:
             invoked = environment(stack, folder)["SEND_NOTICE_FUNCTION"]
             asynchronous |= {n for n, p in functions.items() if p["FunctionName"] == invoked}
-    assert asynchronous == {"SendNoticeFunction", "KeepClocksFunction"}
+    assert asynchronous == {"SendNoticeFunction", "KeepClocksFunction", "TakeSiteEventFunction"}
     with_letters = {n for n, p in functions.items() if "DeadLetterConfig" in p}
     assert with_letters == asynchronous
     for name in with_letters:

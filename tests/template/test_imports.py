@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from tests.template import reach
-from tests.template.cloudformation import ROOT, Stack, source
+from tests.template.cloudformation import ROOT, Stack, folders, source
 from tests.template.test_roles import function_of
 
-FOLDERS = reach.handlers()
+FOLDERS = folders()
 RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
 
 # Packages that cost a cold start more than they give it, and who may have them all the same.

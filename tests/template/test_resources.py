@@ -8,7 +8,10 @@ import pytest
 from tests.template import iam
 from tests.template.cloudformation import ACCOUNT, REGION, ROOT, Stack, source
 
-KEPT = {"CasesTable", "CaseKeysTable", "StagingBucket", "BundlesBucket", "DataKey", "CaseKey", "MacKey"}
+TABLES = {"CasesTable", "CaseKeysTable"}
+BUCKETS = {"StagingBucket", "BundlesBucket"}
+KEYS = {"DataKey", "CaseKey", "MacKey", "SigningKey"}
+KEPT = TABLES | BUCKETS | KEYS
 GONE = {"FrontDoorTable", "DeadLetters"}  # nothing in them is worth keeping: sessions, ids of failed events
 
 
@@ -32,11 +35,14 @@ def test_what_holds_cases_or_opens_them_outlives_the_stack(stack: Stack) -> None
 
 
 def test_keys_that_encrypt_are_rotated(stack: Stack) -> None:
-    """Once a year. An HMAC key cannot be (Rotate AWS KMS keys)."""
+    """Once a year. Those for hashes and signatures cannot be (Rotate AWS KMS keys)."""
     keys = stack.of_type("AWS::KMS::Key")
     assert {name for name, key in keys.items() if key.get("EnableKeyRotation")} == {"DataKey", "CaseKey"}
-    assert keys["MacKey"]["KeySpec"] == "HMAC_256"
-    assert keys["MacKey"]["KeyUsage"] == "GENERATE_VERIFY_MAC"
+    others = {name: (key["KeySpec"], key["KeyUsage"]) for name, key in keys.items() if "KeySpec" in key}
+    assert others == {
+        "MacKey": ("HMAC_256", "GENERATE_VERIFY_MAC"),
+        "SigningKey": ("ECC_NIST_P256", "SIGN_VERIFY"),
+    }
 
 
 def test_keys_are_ruled_by_the_account_and_open_to_nobody_else(stack: Stack) -> None:
@@ -151,7 +157,13 @@ def test_buckets_forget_what_the_workflow_did_not_remove(stack: Stack) -> None:
     assert "ExpirationInDays" not in rules["StagingBucket"]["plans"], "a case may still run by an old plan"
     parameters = source()["Parameters"]
     assert rules["BundlesBucket"]["bundles"]["ExpirationInDays"] >= parameters["BundleDays"]["MaxValue"]
-    assert rules["StagingBucket"]["staged"]["ExpirationInDays"] > parameters["IdentityDays"]["MaxValue"]
+    # A deletion finds by what was staged before it was confirmed and cooled off, and may rest for a person.
+    longest = parameters["IdentityDays"]["MaxValue"] + parameters["CoolingHours"]["MaxValue"] / 24
+    assert rules["StagingBucket"]["staged"]["ExpirationInDays"] >= longest + 180
+    # Certificates are evidence: they stay.
+    assert not [
+        r for r in rules["BundlesBucket"].values() if "certificates/".startswith(r.get("Prefix", "x"))
+    ]
 
 
 @pytest.mark.parametrize("bucket", ["StagingBucket", "BundlesBucket"])
@@ -178,6 +190,32 @@ def test_dead_letters_are_kept_as_long_as_can_be(stack: Stack) -> None:
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
     assert queue["KmsMasterKeyId"] == "DataKey-id"
     assert "FifoQueue" not in queue, "a schedule's dead letters take no FIFO queue"
+
+
+def test_events_that_cannot_be_delivered_reach_the_dead_letters(stack: Stack) -> None:
+    """EventBridge writes to the queue as itself: the queue and its key must let it, for our rules alone.
+
+    Using resource-based policies for Amazon EventBridge; dead-letter queues of rules.
+    """
+    queue = stack.arn("DeadLetters")
+    for rule in stack.of_type("AWS::Events::Rule").values():
+        assert rule["EventBusName"] == stack.properties("SiteEvents")["Name"]
+        for target in rule["Targets"]:
+            assert target["DeadLetterConfig"] == {"Arn": queue}
+    (policy,) = stack.of_type("AWS::SQS::QueuePolicy").values()
+    of_queue = policy["PolicyDocument"]["Statement"]
+    of_key = stack.properties("DataKey")["KeyPolicy"]["Statement"][1:]
+    rules = f"arn:aws:events:{REGION}:{ACCOUNT}:rule"
+    ours = {"aws:SourceArn": f"{rules}/dsr-site/any", "aws:SourceAccount": ACCOUNT}
+    others = {"aws:SourceArn": f"{rules}/other/any", "aws:SourceAccount": ACCOUNT}
+    for statements, action, resource in (
+        (of_queue, "sqs:SendMessage", queue),
+        (of_key, "kms:GenerateDataKey", "*"),
+        (of_key, "kms:Decrypt", "*"),
+    ):
+        by_events = [s for s in statements if s["Principal"] == {"Service": "events.amazonaws.com"}]
+        assert iam.allows(by_events, action, resource, ours)
+        assert not iam.allows(by_events, action, resource, others)
 
 
 def test_schedules_have_dead_letters_and_do_not_insist(stack: Stack) -> None:
@@ -250,10 +288,20 @@ def test_the_api_leads_every_address_to_the_pages(stack: Stack) -> None:
             assert (integration["type"], integration["httpMethod"]) == ("aws_proxy", "POST")
             assert stack.arn("PublicWebFunction") in integration["uri"]
             assert "credentials" not in integration
-    permitted = {p["SourceArn"].split("/", 2)[2] for p in stack.of_type("AWS::Lambda::Permission").values()}
-    assert permitted == {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*"}
-    for permission in stack.of_type("AWS::Lambda::Permission").values():
-        assert permission["Principal"] == "apigateway.amazonaws.com"
+    of_gateway = {
+        permission["SourceArn"].split("/", 2)[2]
+        for permission in stack.of_type("AWS::Lambda::Permission").values()
+        if permission["Principal"] == "apigateway.amazonaws.com"
+    }
+    assert of_gateway == {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*"}
+
+
+def test_functions_are_invoked_by_what_is_ours(stack: Stack) -> None:
+    """By this API and by this bus's rules: each permission names its source."""
+    for name, permission in stack.of_type("AWS::Lambda::Permission").items():
+        assert permission["Principal"] in ("apigateway.amazonaws.com", "events.amazonaws.com")
+        own = "execute-api" if "apigateway" in permission["Principal"] else "rule/dsr-site/"
+        assert own in permission["SourceArn"], name
 
 
 def test_what_the_gateway_says_itself_tells_nothing_of_the_inside(stack: Stack) -> None:

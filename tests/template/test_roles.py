@@ -8,9 +8,9 @@ import pytest
 
 from tests.template import iam, reach
 from tests.template.calls import RIGHTS, Need, needs, rights
-from tests.template.cloudformation import ACCOUNT, REGION, ROOT, Stack
+from tests.template.cloudformation import ACCOUNT, REGION, ROOT, Stack, folders
 
-FOLDERS = reach.handlers()
+FOLDERS = folders()
 
 # Where a resource is the wildcard alone, and why no narrower one will do.
 WIDE = {
@@ -49,13 +49,21 @@ def role_of(stack: Stack, function: str) -> str:
 
 def test_the_table_knows_every_call_of_the_code() -> None:
     """No call without a row, and no row that nothing calls."""
-    for site, operations in reach.call_sites().items():
+    deployed = {site for folder in FOLDERS for site in reach.sites_of(folder)}
+    called = {site: operations for site, operations in reach.call_sites().items() if site in deployed}
+    for site, operations in called.items():
         for operation in operations:
             rights(site, operation)
-    called = reach.call_sites()
     for place, row in RIGHTS.items():
         made = {op for site, ops in called.items() if f"{site}.".startswith(f"{place}.") for op in ops}
         assert row.keys() <= made, f"{place} no longer calls {row.keys() - made}"
+
+
+def test_what_is_said_not_to_be_called_would_seem_to_be() -> None:
+    """Each exception from the search is needed."""
+    for folder, excepted in reach.NOT_CALLED.items():
+        assert excepted.keys() <= reach.reached(folder, believe=False), folder
+        assert not excepted.keys() & reach.reached(folder), folder
 
 
 def test_clients_are_made_in_one_place() -> None:
