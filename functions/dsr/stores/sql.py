@@ -51,6 +51,15 @@ _FAULTS = {
     "23502": "unsupported",
     "23503": "still_referenced",
 }
+# libpq tells no SQLSTATE of a connection that was refused, only PostgreSQL's words. In another language
+# than this they are not known: then it is tried again, and the case stops without saying why.
+_REFUSALS = (
+    "password authentication failed",
+    "is not permitted to log in",
+    "no pg_hba.conf entry",
+    "permission denied for database",
+    "does not exist",
+)
 _PAGE = 2000
 _VALUES = 500  # looked up by one statement
 
@@ -156,15 +165,17 @@ class SQLStore:
         return Expired(records, place, undated)
 
     def _connection(self, collection: Collection) -> Connection:
+        known = self._engine is not None
         try:
             return self._open(collection).connect()
         except OperationalError as error:
             # A refused login is a fault of the set-up; a database that does not answer may answer later.
-            if getattr(error.orig, "sqlstate", None) in ("28P01", "28000", "3D000"):
-                raise StoreFault(
-                    "missing_connection", f"{collection.store}: login or database refused"
-                ) from None
-            raise
+            if not any(words in str(error.orig) for words in _REFUSALS):
+                raise
+        self._engine = None
+        if known:  # the password may have been changed since: the secret is read again
+            return self._connection(collection)
+        raise StoreFault("missing_connection", f"{collection.store}: login or database refused")
 
     def _open(self, collection: Collection) -> Engine:
         if self._engine is None:
