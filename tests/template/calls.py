@@ -73,6 +73,9 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "lambda.invoke": [("lambda:InvokeFunction", "SendNoticeFunction")],
         "s3.get_object": [("s3:GetObject", BUNDLE)],  # for a link: who follows it has the signer's rights
     },
+    "signing_key": {
+        "kms.get_public_key": [("kms:GetPublicKey", "SigningKey")],
+    },
     "staging": {
         # Without the right to list, S3 says Access Denied instead of No Such Key (GetObject, Amazon S3 API).
         "s3.get_object": [("s3:GetObject", STAGED), ("s3:ListBucket", "StagingBucket")],
@@ -88,6 +91,14 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "dynamodb.get_item": [("dynamodb:GetItem", "CasesTable")],
         "dynamodb.put_item": [("dynamodb:PutItem", "CasesTable")],
         "kms.generate_mac": [("kms:GenerateMac", "MacKey")],
+    },
+    "sweepbook": {
+        "dynamodb.get_item": [("dynamodb:GetItem", "CasesTable")],
+        "dynamodb.put_item": [("dynamodb:PutItem", "CasesTable")],
+        "dynamodb.query": [("dynamodb:Query", "CasesTable")],
+    },
+    "sweeping": {
+        "stepfunctions.describe_execution": [("states:DescribeExecution", "execution of a sweep")],
     },
     "workflow": {
         "stepfunctions.start_execution": [("states:StartExecution", "RequestWorkflow")],
@@ -196,6 +207,7 @@ def _resources(stack: Stack, folder: str, what: str) -> list[str]:
         "identity": f"{ses}:identity/craftzone.example",
         "configuration set": f"{ses}:configuration-set/any",
         "execution": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:dsr-request:{CASE}-1",
+        "execution of a sweep": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:dsr-sweep:any",
     }
     if what in fixed:
         return [fixed[what]]

@@ -13,7 +13,11 @@ from tests.template import iam, reach
 from tests.template.cloudformation import ACCOUNT, REGION, ROOT, Stack, source, transformed
 
 FILES = sorted((ROOT / "workflows").glob("*.asl.json"))
-MACHINES = {"request.asl.json": "RequestWorkflow", "store.asl.json": "StoreWorkflow"}
+MACHINES = {
+    resource["Properties"]["DefinitionUri"].removeprefix("workflows/"): name
+    for name, resource in source()["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::StateMachine"
+}
 ENDS = {"Succeed", "Fail"}
 # Exceptions that a service raises, in the way Step Functions names those of an AWS SDK integration
 # (Learning to use AWS service SDK integrations): never one of ours.
@@ -69,15 +73,15 @@ def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def names() -> list[str]:
-    """The definitions' file names."""
-    return [file.name for file in FILES]
+    """The file names of the definitions that are deployed."""
+    return sorted(MACHINES)
 
 
 def test_every_definition_belongs_to_a_machine() -> None:
     """And every machine's definition is a file that is valid JSON as it stands."""
-    assert set(names()) == MACHINES.keys()
-    for name, machine in MACHINES.items():
-        assert source()["Resources"][machine]["Properties"]["DefinitionUri"] == f"workflows/{name}"
+    assert {file.name for file in FILES} == MACHINES.keys()
+    for file in FILES:
+        assert isinstance(json.loads(file.read_text()), dict)
 
 
 @pytest.mark.parametrize("name", names())
@@ -231,7 +235,9 @@ def test_states_that_call_a_function_are_called_like_its_folder() -> None:
 def test_personal_data_has_no_way_into_the_history() -> None:
     """What goes into a task is a case's id, a visit, the name of its record, a word or a number."""
     words = {"kind", "notice", "step", "verb"}
-    sent = words | {"case_id", "attempt", "visit", "record", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"}
+    names_of = {"case_id", "attempt", "visit", "record", "sweep", "collection", "execution"}
+    # Of a sweep only: its mode and name, which `dsr.sweeping` reads and nobody else.
+    sent = words | names_of | {"input", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"}
     for name in names():
         for state_name, state in states(name):
             arguments = state.get("Arguments", {})
