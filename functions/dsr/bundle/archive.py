@@ -14,7 +14,10 @@ from dsr.bundle.upload import Upload
 
 # The same input gives the same bytes: no clock in the archive (the zip format begins in 1980).
 _DATE = (1980, 1, 1, 0, 0, 0)
-_KEPT = ("CRC", "compress_size", "file_size", "header_offset", "flag_bits", "compress_type")
+_KEPT = (
+    *("CRC", "compress_size", "file_size", "header_offset", "flag_bits", "compress_type"),
+    *("create_version", "extract_version"),  # of the zip format: higher where 64 bits are needed
+)
 _LARGE = 2**31 - 1
 
 

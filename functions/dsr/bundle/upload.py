@@ -57,7 +57,7 @@ class Upload:
         self._buffer += content
         self.state.written += len(content)
         while len(self._buffer) >= (size := part_size(len(self.state.parts) + 1)):
-            self._send(bytes(self._buffer[:size]))
+            self._send(bytes(memoryview(self._buffer)[:size]))
             del self._buffer[:size]
         return len(content)
 
