@@ -44,8 +44,8 @@ def plan_sweep(event: dict[str, Any]) -> dict[str, Any]:
     """Plan today's sweep, or go on with it if it was planned and its execution is lost.
 
     `event`: `execution` (its ARN) and `input` (of the execution): `mode` to ask for a dry run whatever the
-    settings say, `sweep` for a name other than the day. Returns what is left to do: {"sweep", "stores":
-    [{"kind", "collections"}]}; no stores if it is through, or another execution is at it.
+    settings say, `sweep` for a name other than the day. Returns {"sweep", "ours", "stores"}: whether this
+    execution is to do it, and per store what is left: {"collections": [{"sweep", "collection", "kind"}]}.
     """
     settings = read(Settings)
     book = Sweepbook(settings.cases_table)
@@ -60,10 +60,10 @@ def plan_sweep(event: dict[str, Any]) -> dict[str, Any]:
     if not book.begin(header):
         before = book.header(name)
         if before is None or not _is_ours(book, before, event["execution"]):
-            return {"sweep": name, "stores": []}
+            return {"sweep": name, "ours": False, "stores": []}
         header = before
     _plan_collections(book, plan, header, settings.sweep_limit)
-    return {"sweep": name, "stores": _left_to_do(book, plan, name)}
+    return {"sweep": name, "ours": True, "stores": _left_to_do(book, plan, name)}
 
 
 def _is_ours(book: Sweepbook, before: Header, execution: str) -> bool:
@@ -97,11 +97,12 @@ def _plan_collections(book: Sweepbook, plan: Plan, header: Header, limit: int) -
 def _left_to_do(book: Sweepbook, plan: Plan, name: str) -> list[dict[str, Any]]:
     """The stores with what is pending in each, in the order it is to be done in."""
     open_ = {s.collection for s in book.collections(name) if s.outcome in ("pending", "continue")}
-    stores: dict[str, list[str]] = {}
+    stores: dict[str, list[dict[str, str]]] = {}
     for collection in sweepable(plan):
         if collection.path in open_:
-            stores.setdefault(collection.store, []).append(collection.path)
-    return [{"kind": plan.stores[store].kind, "collections": paths} for store, paths in stores.items()]
+            work = {"sweep": name, "collection": collection.path, "kind": plan.stores[collection.store].kind}
+            stores.setdefault(collection.store, []).append(work)
+    return [{"collections": works} for works in stores.values()]
 
 
 # -- working -------------------------------------------------------------------------------------
