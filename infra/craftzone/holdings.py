@@ -143,9 +143,11 @@ class Holdings:
         """One consent, by its place in the list of the site's wordings."""
         purpose, wording = words.CONSENTS[number]
         given = self.since_joined(900, least=20)
+        given_at = self._unused(CONSENTS, "given_at", given)
         record = {
             "member_id": self.person.key,
-            "given_at": self._unused(CONSENTS, "given_at", given),
+            "given_at": given_at,
+            "given_on": given_at[:10],
             "purpose": purpose,
             "wording": wording,
         }
@@ -169,10 +171,12 @@ class Holdings:
 
     def screening(self) -> None:
         """A signal of the security screening."""
+        at = self._unused(SCREENING, "at", self.since_joined(85))
         self.records[SCREENING].append(
             {
                 "member_id": self.person.key,
-                "at": self._unused(SCREENING, "at", self.since_joined(85)),
+                "at": at,
+                "day": at[:10],
                 "signal": self.rng.choice(words.SIGNALS),
                 "score": Decimal(self.rng.randrange(1, 1000)) / 1000,
                 "action": self.rng.choice(words.ACTIONS),
