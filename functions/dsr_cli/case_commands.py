@@ -5,13 +5,12 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from dsr.aws import client
 from dsr.case import Case, read_case_id
 from dsr.casebook import Casebook
 from dsr.deciding import Desk
-from dsr.errors import DsrError, Refused
+from dsr.errors import Refused
+from dsr_cli.stack import outputs
 
 REASONS = ("not_verified", "not_entitled", "unfounded", "excessive")
 
@@ -50,10 +49,10 @@ def _verb(
 
 
 def _run(act: Callable[..., Any], options: argparse.Namespace, needs_case: bool) -> None:
-    outputs = _outputs(options.name)
-    book = Casebook(outputs["CasesTable"], outputs["CaseKeysTable"])
+    stack = outputs(options.name)
+    book = Casebook(stack["CasesTable"], stack["CaseKeysTable"])
     agent = agent_of(client("sts").get_caller_identity()["UserId"])
-    desk = Desk(book, outputs["StagingBucket"], outputs["RequestWorkflow"], agent)
+    desk = Desk(book, stack["StagingBucket"], stack["RequestWorkflow"], agent)
     if not needs_case:
         act(book)
         return
@@ -76,19 +75,6 @@ def agent_of(user_id: str) -> str:
     """
     role, colon, session = user_id.partition(":")
     return f"{role}/{hashlib.sha256(session.encode()).hexdigest()[:12]}" if colon else role
-
-
-def _outputs(name: str) -> dict[str, str]:
-    try:
-        stacks = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":
-            raise DsrError(f"there is no stack {name} in this account and region") from None
-        raise
-    outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks[0].get("Outputs", ())}
-    if "CasesTable" not in outputs:
-        raise DsrError(f"the stack {name} is not a deployment of this product")
-    return outputs
 
 
 def _list(book: Casebook) -> None:

@@ -9,6 +9,7 @@ from dsr.datamap.compile import compile_file
 from dsr.datamap.plan import Plan, to_json
 from dsr.datamap.roles import roles_template
 from dsr.errors import MapError
+from dsr.retention import hindrance, sweepable
 
 
 def add_to(commands: Any) -> None:
@@ -59,6 +60,10 @@ def _check(options: argparse.Namespace) -> None:
         for visit in wave:
             who = " (tells who it is)" if visit.resolves else ""
             print(f"  wave {number}: {visit.store}: {', '.join(visit.collections)}{who}")
+    for collection in sweepable(plan):
+        reason, about = hindrance(collection, plan.stores[collection.store].kind)
+        if reason:
+            print(f"  not swept when its retention ends: {about}")
 
 
 def _compile(options: argparse.Namespace) -> None:
