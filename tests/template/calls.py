@@ -73,6 +73,9 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "lambda.invoke": [("lambda:InvokeFunction", "SendNoticeFunction")],
         "s3.get_object": [("s3:GetObject", BUNDLE)],  # for a link: who follows it has the signer's rights
     },
+    "requests.Requests.certificate": {
+        "s3.get_object": [("s3:GetObject", CERTIFICATE)],
+    },
     "signing_key": {
         "kms.get_public_key": [("kms:GetPublicKey", "SigningKey")],
     },

@@ -220,13 +220,17 @@ def test_events_that_cannot_be_delivered_reach_the_dead_letters(stack: Stack) ->
 
 def test_schedules_have_dead_letters_and_do_not_insist(stack: Stack) -> None:
     """The next run makes up for a missed one."""
-    (schedule,) = stack.of_type("AWS::Scheduler::Schedule").values()
-    assert schedule["State"] == "ENABLED"
-    assert schedule["Target"]["DeadLetterConfig"] == {"Arn": stack.arn("DeadLetters")}
-    assert schedule["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 15 * 60
-    assert schedule["ScheduleExpression"] == "rate(15 minutes)"
-    (off,) = Stack(Schedules="DISABLED").of_type("AWS::Scheduler::Schedule").values()
-    assert off["State"] == "DISABLED"
+    schedules = {s["Name"]: s for s in stack.of_type("AWS::Scheduler::Schedule").values()}
+    assert schedules.keys() == {"dsr-keep-clocks", "dsr-sweep"}
+    for schedule in schedules.values():
+        assert schedule["State"] == "ENABLED"
+        assert schedule["Target"]["DeadLetterConfig"] == {"Arn": stack.arn("DeadLetters")}
+        assert schedule["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 60 * 60
+    assert schedules["dsr-keep-clocks"]["ScheduleExpression"] == "rate(15 minutes)"
+    assert schedules["dsr-sweep"]["ScheduleExpression"] == "cron(30 2 * * ? *)"
+    off = Stack(Schedules="DISABLED", SweepSchedule="rate(12 hours)").of_type("AWS::Scheduler::Schedule")
+    assert {s["State"] for s in off.values()} == {"DISABLED"}
+    assert "rate(12 hours)" in {s["ScheduleExpression"] for s in off.values()}
 
 
 def test_logs_are_kept_as_long_as_said_and_encrypted(stack: Stack) -> None:

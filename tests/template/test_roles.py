@@ -32,7 +32,7 @@ WIDE = {
     "states:SendTaskSuccess": "knows no resources (Service Authorization Reference); the token decides",
 }
 # Roles that are no function's.
-OTHERS = {"RequestWorkflowRole", "StoreWorkflowRole", "SchedulerRole"}
+OTHERS = {"RequestWorkflowRole", "StoreWorkflowRole", "SweepWorkflowRole", "SchedulerRole"}
 
 
 def function_of(stack: Stack, folder: str) -> str:
@@ -174,11 +174,12 @@ def test_only_the_roles_of_stores_are_assumed(stack: Stack) -> None:
         assert not iam.allows(policy, "sts:AssumeRole", members, other), name
 
 
-def test_schedules_run_their_function_and_reach_the_dead_letters(stack: Stack) -> None:
+def test_schedules_run_what_they_are_for_and_reach_the_dead_letters(stack: Stack) -> None:
     """And nothing else (Configuring a schedule's dead-letter queue, EventBridge Scheduler)."""
     via = {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}
     wanted: list[tuple[str, str, dict[str, str]]] = [
         ("lambda:InvokeFunction", stack.arn("KeepClocksFunction"), {}),
+        ("states:StartExecution", stack.arn("SweepWorkflow"), {}),
         ("sqs:SendMessage", stack.arn("DeadLetters"), {}),
         ("kms:GenerateDataKey", stack.arn("DataKey"), via),
         ("kms:Decrypt", stack.arn("DataKey"), via),
@@ -188,8 +189,9 @@ def test_schedules_run_their_function_and_reach_the_dead_letters(stack: Stack) -
         assert iam.allows(policy, action, resource, context)
     granted = {(a, r) for s in policy for a in iam.listed(s["Action"]) for r in iam.listed(s["Resource"])}
     assert granted == {(action, resource) for action, resource, _ in wanted}
-    for schedule in stack.of_type("AWS::Scheduler::Schedule").values():
-        assert schedule["Target"]["Arn"] == stack.arn("KeepClocksFunction")
+    schedules = stack.of_type("AWS::Scheduler::Schedule").values()
+    run = {stack.arn("KeepClocksFunction"), stack.arn("SweepWorkflow")}
+    assert {schedule["Target"]["Arn"] for schedule in schedules} == run
 
 
 # -- the roles that the stores' owners deploy ------------------------------------------------------
