@@ -37,6 +37,8 @@ EVENT_FIELDS = frozenset(
     }
 )
 
+WAITS = "waits"  # reason of a visit that another one, named in `about`, must lead to first
+
 _TRIES = 4  # of a write that another one clashed with
 
 

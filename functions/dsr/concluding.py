@@ -6,7 +6,7 @@ from typing import Any
 
 from dsr import plans
 from dsr.case import Attention, Case, Right, State
-from dsr.casebook import Casebook, Visit, now
+from dsr.casebook import WAITS, Casebook, Visit, now
 from dsr.datamap.plan import Collection, Plan
 from dsr.deciding import forget_visit
 from dsr.gathering import keep_known, read_known, staged
@@ -124,12 +124,15 @@ def _is_doubted(plan: Plan, case: Case, visits: dict[str, Visit], collection: Co
 
 def open_points(plan: Plan, case: Case, visits: dict[str, Visit]) -> tuple[Attention, ...]:
     """What keeps the case from going on: stores without answer, matches that a person must judge. Pure."""
-    points = []
+    points, stuck = [], set[str]()
     for planned in plan.visits:
         if case.decisions.get(f"visit:{planned.visit}") == "leave_out":
             continue
         visit = visits.get(planned.visit)
         if visit is None or visit.outcome != "done":
+            stuck.add(planned.visit)
+            if visit and visit.reason == WAITS and visit.about in stuck:
+                continue  # it is made after the one that is told already
             reason = visit.reason if visit and visit.reason else "no_answer"
             points.append(Attention(planned.visit, reason, visit.about if visit else ""))
             continue

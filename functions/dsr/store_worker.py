@@ -6,7 +6,7 @@ from typing import Any
 
 from dsr import casebook, plans
 from dsr.case import Case, Right, State
-from dsr.casebook import Casebook, Visit, work_name
+from dsr.casebook import WAITS, Casebook, Visit, work_name
 from dsr.datamap.plan import Plan, VisitPlan
 from dsr.erasing import Erasing
 from dsr.errors import Refused
@@ -48,12 +48,16 @@ def work(event: dict[str, Any], context: Any) -> dict[str, str]:
     plan = plans.of_version(case.map_version, settings.staging_bucket)
     visit, verb = plan.visit(event["visit"]), event["verb"]
     work = work_name(verb, _round(case, verb))
-    before = book.visits(case.case_id, work).get(visit.visit, Visit(visit.visit, visit.store))
+    made = book.visits(case.case_id, work)
+    before = made.get(visit.visit, Visit(visit.visit, visit.store))
     if before.outcome == "done":
         return {"outcome": "done"}
     check_allowed(case, visit, verb)
-    staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
-    result = _do(verb, case, plan, visit, book, staging, ends_at)
+    if verb == "gather" and (first := waits_for(plan, visit, made, case.decisions)):
+        result = Result("needs_attention", {}, {}, WAITS, first)
+    else:
+        staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
+        result = _do(verb, case, plan, visit, book, staging, ends_at)
     book.note_visit(case.case_id, _noted(before, result), work)
     return {"outcome": result.outcome}
 
@@ -89,6 +93,19 @@ def check_allowed(case: Case, visit: VisitPlan, verb: str) -> None:
         )
     if not allowed or not (case.mailbox_proven or case.approved):
         raise Refused(f"{verb} of visit {visit.visit} of a case that is {case.state}")
+
+
+def waits_for(plan: Plan, visit: VisitPlan, made: dict[str, Visit], decisions: dict[str, str]) -> str:
+    """The visit that leads to this one and has no answer yet; "" if there is none. Pure.
+
+    To look for what its records name would find nothing, and that would pass for an answer.
+    """
+    for path in sorted({path for c in plan.collections_of(visit) for path in c.parents}):
+        leads = plan.visit_of(path)
+        answered = leads == visit or (leads.visit in made and made[leads.visit].outcome == "done")
+        if not answered and decisions.get(f"visit:{leads.visit}") != "leave_out":
+            return leads.visit
+    return ""
 
 
 def _noted(before: Visit, result: Result) -> Visit:
