@@ -4,7 +4,7 @@ Each is one move with its event; the workflow then goes on from where the case s
 """
 
 from dsr import plans
-from dsr.case import Case, Right, State
+from dsr.case import Case, Right, State, check_move
 from dsr.casebook import Casebook, Visit, work_name
 from dsr.datamap.plan import Plan
 from dsr.errors import Conflict, Refused
@@ -75,6 +75,7 @@ class Desk:
 
     def refuse(self, case: Case, reason: str) -> Case:
         """End the case with a reasoned refusal (`reason` is one of the fixed words of the notice)."""
+        check_move(case.state, State.REFUSED)  # a second refusal would only change the reason
         return self._resume(
             case, State.REFUSED, "refused", {"reason": reason}, case.decisions, outcome=reason
         )
