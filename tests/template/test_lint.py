@@ -15,12 +15,10 @@ WAIVED: dict[str, str] = {}
 
 def test_cfn_lint_looks_into_what_sam_makes() -> None:
     """Otherwise the next test would say nothing."""
-    function = {
-        "Type": "AWS::Serverless::Function",
-        "Properties": {"InlineCode": "x", "Handler": "x.x", "Runtime": "python3.13", "Timeout": 901},
-    }
+    properties = {"InlineCode": "x", "Handler": "x.x", "Runtime": "python2.7"}
+    function = {"Type": "AWS::Serverless::Function", "Properties": properties}
     transform = "AWS::Serverless-2016-10-31"
-    assert "E3034" in found_in(json.dumps({"Transform": transform, "Resources": {"Function": function}}))
+    assert "E2533" in found_in(json.dumps({"Transform": transform, "Resources": {"Function": function}}))
 
 
 def test_cfn_lint_finds_nothing() -> None:
