@@ -1,4 +1,4 @@
-"""What a requester does with a case: open, confirm, skip, sign in, withdraw, download. The rules, no pages.
+"""What a requester does with a case, from opening to withdrawing, download or deletion. The rules, no pages.
 
 Every change reads the case, decides, and writes on the condition that nothing came between; a
 change that ends a wait wakes the workflow.
@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,9 +21,12 @@ from dsr.casebook import Casebook, now, seal_requester
 from dsr.errors import Conflict, NotFound, Refused
 from dsr.front_door import FrontDoor
 from dsr.identity import Grant, Level
+from dsr.subjects import Subjects
 
 # Why a case that is asked for somebody else waits for a person's approval.
 RISKS: dict[str, tuple[str, ...]] = {"self": (), "child": ("minor",), "other": ("other",)}
+
+_ERASING = (State.ERASING, State.CONFIRMING, State.CERTIFYING)
 
 _TRIES = 6  # writes against one case that come between are at most the workflow's and another tab's
 
@@ -48,7 +52,7 @@ class _Change:
 
 
 def level_needed(case: Case) -> Level:
-    """The proof that a download of this case asks for again: that which the disclosure rests on."""
+    """The proof that disclosing and deleting ask for again: that which the case itself rests on."""
     return Level.ACCOUNT if case.signed_in_at else Level.MAILBOX
 
 
@@ -57,9 +61,14 @@ def has_bundle(case: Case) -> bool:
     return case.state in (State.READY, State.DELIVERED) and bool(case.bundle.get("key"))
 
 
+def has_begun(case: Case) -> bool:
+    """Whether a deletion erases, or stopped while it did: then nothing can be taken back any more."""
+    return case.state in _ERASING or case.resume in _ERASING
+
+
 def may_withdraw(case: Case, grant: Grant) -> bool:
     """Whether the session may withdraw the case: once the mailbox is proven, only who proved it."""
-    if State.WITHDRAWN not in MOVES[case.state]:
+    if State.WITHDRAWN not in MOVES[case.state] or has_begun(case):
         return False
     return grant.level >= Level.MAILBOX or case.contacts[0] is Proof.PENDING
 
@@ -75,6 +84,7 @@ class Requests:
     send_notice: str
     bundles: str
     link_seconds: int
+    cooling_hours: int = 72  # between the confirmation of a deletion and its first delete
 
     def open(self, said: Submission, map_version: str) -> str:
         """Open the case of a submission and start its workflow; returns the case id.
@@ -187,14 +197,19 @@ class Requests:
         self._change(case_id, decide)
         return fits
 
-    def may_download(self, case: Case, grant: Grant, at: float) -> bool:
-        """Whether there is a bundle and this session proved freshly enough who it is."""
-        needed = level_needed(case)
-        if not has_bundle(case) or not grant.is_fresh(needed, at):
-            return False
-        if needed is Level.MAILBOX:
+    def is_proven(self, case: Case, grant: Grant, at: float) -> bool:
+        """Whether this session proved within the last minutes what the case rests on."""
+        return grant.is_fresh(level_needed(case), at) and self._is_account(case, grant)
+
+    def _is_account(self, case: Case, grant: Grant) -> bool:
+        """Whether the session, where the case rests on an account, signed in with that account."""
+        if level_needed(case) is Level.MAILBOX:
             return True
         return grant.account == self.door.mac("account", self.book.requester(case).account)
+
+    def may_download(self, case: Case, grant: Grant, at: float) -> bool:
+        """Whether there is a bundle and this session proved freshly enough who it is."""
+        return has_bundle(case) and self.is_proven(case, grant, at)
 
     def download(self, case_id: str, grant: Grant) -> str:
         """A link to the bundle that lives for minutes; the first makes the case delivered.
@@ -214,6 +229,58 @@ class Requests:
             ResponseContentDisposition=f'attachment; filename="your-data-{case_id}.zip"',
             ResponseContentType="application/zip",
         )
+
+    # -- deletion -------------------------------------------------------------------------------
+
+    def may_see_plan(self, case: Case, grant: Grant) -> bool:
+        """Whether this session may read what is held and will be deleted.
+
+        As long as the account is there its sign-in is asked for; afterwards nobody can sign in any
+        more, and the mailbox must do for what is only titles and numbers.
+        """
+        if case.state not in (State.AWAITING_CONFIRMATION, State.COOLING_OFF):
+            return grant.level >= Level.MAILBOX
+        return grant.level >= level_needed(case) and self._is_account(case, grant)
+
+    def copies_under_way(self, case: Case) -> list[Case]:
+        """The access cases of the same person whose copy a deletion would come before."""
+        return Subjects(self.book).unfinished_access(case.subject) if case.subject else []
+
+    def confirm_deletion(self, case_id: str, grant: Grant, waive: bool) -> Case:
+        """The person wants it, having seen the plan; `waive`: without waiting for their copy.
+
+        Confirmed already, it only notes that they will not wait. Raises NotFound, and Refused
+        without a plan or a fresh proof.
+        """
+
+        def decide(case: Case) -> _Change | None:
+            if case.state not in (State.AWAITING_CONFIRMATION, State.COOLING_OFF):
+                raise Refused(f"there is nothing to confirm when {case.state}")
+            if not self.is_proven(case, grant, time.time()):
+                raise Refused("no fresh proof")
+            about = {"proof": level_needed(case).name.lower()} | ({"decision": "waive"} if waive else {})
+            if case.state is State.AWAITING_CONFIRMATION:
+                at = now()
+                begins = at + timedelta(hours=self.cooling_hours)
+                fields = {"confirmed_at": at, "expires_at": begins, "waived": waive}
+                return _Change(State.COOLING_OFF, "deletion_confirmed", about, fields)
+            if case.waived or not waive:
+                return None
+            # The clock wakes the workflow, at once where the time for second thoughts is over.
+            return _Change(State.COOLING_OFF, "copy_waived", about, {"waived": True})
+
+        return self._change(case_id, decide)
+
+    def certificate(self, case: Case) -> str:
+        """The certificate as its file. Raises NotFound."""
+        s3 = client("s3")
+        try:
+            content: bytes = s3.get_object(Bucket=self.bundles, Key=case.certificate)["Body"].read()
+        except s3.exceptions.NoSuchKey:
+            raise NotFound(f"no certificate of case {case.case_id}") from None
+        return content.decode("utf-8")
+
+    # -- links ----------------------------------------------------------------------------------
 
     def bundles_origin(self) -> str:
         """Scheme and host that links to bundles lead to; made without a call."""

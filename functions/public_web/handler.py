@@ -1,4 +1,4 @@
-"""The public pages: form, proof of identity, progress, download."""
+"""The public pages: form, proof of identity, progress, download, deletion."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +28,8 @@ class PublicWeb:
     bundles_bucket: str
     public_url_parameter: str
     sign_in_parameter: str
+    signing_key: str
+    cooling_hours: int = 72
     link_seconds: int = 300
     throttle_source: int = 30  # requests and codes an hour
 
@@ -44,9 +46,16 @@ def _pages() -> PublicPages:
         send_notice=told.send_notice_function,
         bundles=told.bundles_bucket,
         link_seconds=told.link_seconds,
+        cooling_hours=told.cooling_hours,
     )
     frame = Frame(
-        plan.load, told.public_url_parameter, told.sign_in_parameter, requests, door, told.throttle_source
+        plan=plan.load,
+        public_url_parameter=told.public_url_parameter,
+        sign_in_parameter=told.sign_in_parameter,
+        requests=requests,
+        door=door,
+        most_per_source=told.throttle_source,
+        signing_key=told.signing_key,
     )
     return PublicPages(frame)
 

@@ -17,7 +17,7 @@ import boto3
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 
-from dsr import aws, casekey, front_door, parameters
+from dsr import aws, casekey, front_door, parameters, signing_key
 from dsr import requests as requests_module
 from dsr.casebook import Casebook
 from dsr.datamap import plan as plan_module
@@ -38,12 +38,13 @@ FORM = {"right": "access", "email": "Ada@example.com", "for_whom": "self"}
 def a_plan() -> Plan:
     """A small map: two stores, three collections."""
 
-    def collection(store: str, name: str, title: str) -> Collection:
-        return Collection(store, name, title, ("id",), (), {"id": Field("user.unique_id", "account")})
+    def collection(store: str, name: str, title: str, **more: Any) -> Collection:
+        fields = {"id": Field("user.unique_id", "account"), "email": Field("user.contact.email", "account")}
+        return Collection(store, name, title, ("id",), (), fields, **more)
 
     collections = [
-        collection("members", "members", "Your account"),
-        collection("support", "tickets", "What you asked us"),
+        collection("members", "members", "Your account", freeze=True),
+        collection("support", "tickets", "What you asked us", on_deletion={"detach": {"email": "null"}}),
         collection("support", "messages", "Messages with support"),
     ]
     return Plan(
@@ -54,7 +55,7 @@ def a_plan() -> Plan:
             "complaint": "the data protection authority of the country you live in",
         },
         purposes={"account": "to give you an account"},
-        requires={"access": {"default": "mailbox", "account_holder": "account"}},
+        requires=dict.fromkeys(("access", "deletion"), {"default": "mailbox", "account_holder": "account"}),
         stores={n: Store(n, "dynamodb", "arn", {"region": REGION}) for n in ("members", "support")},
         collections={c.path: c for c in collections},
         visits=(
@@ -340,6 +341,7 @@ def _forget() -> None:
     aws.client.cache_clear()
     front_door._mac.cache_clear()
     casekey._identity.cache_clear()
+    signing_key.public_key.cache_clear()
     parameters._kept.clear()
 
 
@@ -370,6 +372,7 @@ def _create() -> dict[str, str]:
         "FRONT_DOOR_TABLE": "dsr-front-door",
         "CASE_KEY": kms.create_key()["KeyMetadata"]["KeyId"],
         "MAC_KEY": mac,
+        "SIGNING_KEY": kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"],
         "REQUEST_WORKFLOW": f"arn:aws:states:{REGION}:{DEFAULT_ACCOUNT_ID}:stateMachine:dsr-request",
         "SEND_NOTICE_FUNCTION": "dsr-send-notice",
         "BUNDLES_BUCKET": "dsr-bundles",

@@ -1,7 +1,8 @@
 """The words of every mail. Pure: from the facts of a case to subject, text and HTML.
 
 No subject says anything personal, and no mail says what is held: it is the status page's, behind
-a proof of identity.
+a proof of identity. Only of what a deletion leaves, the mail says the kind, the reason, the law and
+the end, since the person must be told (GDPR Art. 12(4), 11 CCR 7022(f)).
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from html import escape
 
 from dsr.case import Right
 from dsr.notices.refusals import REFUSALS
+from dsr.plan_in_words import day
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class Facts:
     expires_at: datetime | None = None
     in_part: bool = False
     reason: str = ""  # of a refusal
+    planned: bool = False  # there is a plan of a deletion
+    waits: bool = False  # the deletion waits for the person's copy
+    by_site: bool = False  # the account was deleted on the company's own site
+    kept: tuple[str, ...] = ()  # what the deletion leaves, a sentence each
+    joined: str = ""  # the reference of the request that does what this one asked for
 
     @property
     def asked(self) -> str:
@@ -99,10 +106,6 @@ class Facts:
         """How to object."""
         complain = f", or complain to {self.complaint}" if self.complaint else ""
         return f"If you do not agree, write to {self.contact}{complain}. You may also go to court."
-
-
-def _day(moment: datetime) -> str:
-    return f"{moment.day} {moment:%B %Y}"
 
 
 _SHORT = "Code and link work once, for 15 minutes. A newer mail replaces them."
@@ -160,7 +163,7 @@ def show(facts: Facts, code: str, link: str) -> Mail:
 
 def ready(facts: Facts) -> Mail:
     """The bundle can be downloaded."""
-    until = f" The file stays there until {_day(facts.expires_at)}." if facts.expires_at else ""
+    until = f" The file stays there until {day(facts.expires_at)}." if facts.expires_at else ""
     missing = "Some places could not be searched; the file says which, and why."
     return _mail(
         facts,
@@ -174,11 +177,12 @@ def ready(facts: Facts) -> Mail:
 
 def nothing_found(facts: Facts) -> Mail:
     """We looked everywhere and hold nothing."""
+    nothing = " So there was nothing to delete, and nothing was changed."
     return _mail(
         facts,
         "the answer to your request",
         "We looked in every place where we keep data about people, and found nothing under what you "
-        "confirmed.",
+        f"confirmed.{nothing if facts.right is Right.DELETION else ''}",
         "If you used another address with us, you may ask again with that one. "
         f"If you think that we overlooked something, write to {facts.contact}.",
         Link(facts.page),
@@ -187,7 +191,16 @@ def nothing_found(facts: Facts) -> Mail:
 
 
 def expired(facts: Facts) -> Mail:
-    """Identity was never confirmed."""
+    """Identity, or the plan of a deletion, was never confirmed."""
+    if facts.planned:
+        return _mail(
+            facts,
+            "your request has ended",
+            "You asked us to delete the data that we hold about you, and did not confirm in time what we "
+            "would delete. So we ended the request. Nothing was deleted.",
+            "You may ask again at any time.",
+            facts.remedies,
+        )
     return _mail(
         facts,
         "your request has ended",
@@ -217,14 +230,14 @@ def needs_person(facts: Facts) -> Mail:
         facts,
         "a person is looking at your request",
         "Your request needs a person before it goes on. You need not do anything. "
-        f"We answer by {_day(facts.due_at)}. You can see here how far it is:",
+        f"We answer by {day(facts.due_at)}. You can see here how far it is:",
         Link(facts.page),
     )
 
 
 def reminder(facts: Facts) -> Mail:
     """Identity is still to be confirmed."""
-    until = f" by {_day(facts.expires_at)}" if facts.expires_at else ""
+    until = f" by {day(facts.expires_at)}" if facts.expires_at else ""
     return _mail(
         facts,
         "your request waits for you",
@@ -232,6 +245,94 @@ def reminder(facts: Facts) -> Mail:
         f"know that it was you. Please confirm it{until}; after that the request ends by itself:",
         Link(facts.page),
         "If it was not you, do nothing.",
+    )
+
+
+def awaiting_confirmation(facts: Facts) -> Mail:
+    """The plan of a deletion waits for the person's word."""
+    until = f" until {day(facts.expires_at)}" if facts.expires_at else ""
+    return _mail(
+        facts,
+        "confirm what we delete",
+        "You asked us to delete your data. We have looked for it, and nothing is deleted yet. "
+        "Please see what we would delete and what we must keep, and confirm it:",
+        Link(facts.page),
+        "We ask once more who you are.",
+        f"If you do nothing{until}, the request ends and nothing is deleted.",
+        f"If you did not ask for this, withdraw the request there, or write to {facts.contact}.",
+    )
+
+
+def cooling_off(facts: Facts) -> Mail:
+    """The deletion is confirmed; to every address of the person, since it may not have been them."""
+    when = f"on {day(facts.expires_at)} at {facts.expires_at:%H:%M} UTC" if facts.expires_at else "at once"
+    waits = ", or later, once you have downloaded the copy that you asked for" if facts.waits else ""
+    confirmed = "Your account was deleted on our site" if facts.by_site else "You confirmed the deletion"
+    return _mail(
+        facts,
+        "your data will be deleted",
+        f"{confirmed}. We delete the data that we hold about you. This begins {when}{waits}. "
+        "Once it has begun it cannot be stopped or undone.",
+        "Until then you can cancel it here:",
+        Link(facts.page),
+        "If it was not you, cancel it at once, change the password of your account and of your mailbox, "
+        f"and write to {facts.contact}.",
+    )
+
+
+_GONE = "We looked everywhere again afterwards: nothing of what was to be deleted is left."
+_CERTIFICATE = (
+    "We ask for a code before we show the page. Please keep the certificate that you find there: after "
+    "some weeks we no longer know who you are, and cannot open the page for you any more."
+)
+
+
+def erased(facts: Facts) -> Mail:
+    """Everything is deleted."""
+    return _mail(
+        facts,
+        "your data is deleted",
+        f"We deleted the data that we held about you. {_GONE}",
+        "Here you see what was deleted, and can download a signed certificate of it:",
+        Link(facts.page),
+        _CERTIFICATE,
+    )
+
+
+def erased_in_part(facts: Facts) -> Mail:
+    """Everything is deleted but what the law has us keep."""
+    return _mail(
+        facts,
+        "your data is deleted, except for what we must keep",
+        f"We deleted the data that we held about you, except for what we must keep. {_GONE}",
+        "This we keep:",
+        *facts.kept,
+        "Here you see it all, and can download a signed certificate of it:",
+        Link(facts.page),
+        _CERTIFICATE,
+        facts.remedies,
+    )
+
+
+def joined(facts: Facts) -> Mail:
+    """Another request of the same person does what this one asks, or came before it."""
+    if facts.right is Right.ACCESS:
+        why = (
+            "The deletion of your data began before the copy that you asked for was whole. So there is no "
+            "copy any more, and this request ends."
+        )
+    else:
+        why = (
+            "You asked us for deletion before, and that request is still under way. So this one ends, and "
+            "that one goes on."
+        )
+    return _mail(
+        facts,
+        "another request of yours goes on",
+        why,
+        f"The reference of the other request: {facts.joined}",
+        "If that one ends without deleting your data, you may ask again. This is your request:",
+        Link(facts.page),
     )
 
 
@@ -244,4 +345,9 @@ ONCE = {
     "refused": refused,
     "needs_person": needs_person,
     "reminder": reminder,
+    "awaiting_confirmation": awaiting_confirmation,
+    "cooling_off": cooling_off,
+    "erased": erased,
+    "erased_in_part": erased_in_part,
+    "joined": joined,
 }

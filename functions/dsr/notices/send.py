@@ -13,6 +13,8 @@ from dsr.front_door import FrontDoor
 from dsr.identity import show_code
 from dsr.log import logger
 from dsr.notices import mails
+from dsr.plan_in_words import in_words
+from dsr.subjects import Subjects
 
 _UNPROVEN = (State.RECEIVED, State.AWAITING_IDENTITY)
 _TRIES = 6
@@ -104,7 +106,7 @@ class Notices:
         if notice in case.notices:
             return 0
         mail = mails.ONCE[notice](self._facts(case))
-        sent = self._mail(case, requester.contacts[0], mail) if requester else 0
+        sent = sum(self._mail(case, address, mail) for address in _addresses(case, requester, notice))
         outcome = "sent" if sent else "undeliverable"
         for _ in range(_TRIES):
             if notice in case.notices:
@@ -136,7 +138,17 @@ class Notices:
             expires_at=until or case.expires_at,
             in_part=case.outcome == "delivered_in_part",
             reason=case.outcome,
+            planned=bool(case.plan),
+            waits=self._waits(case),
+            by_site=case.channel == "site",
+            kept=tuple(kept.sentence for kept in in_words(case.plan).kept),
+            joined=case.joined,
         )
+
+    def _waits(self, case: Case) -> bool:
+        """Whether the deletion waits until a copy is handed over."""
+        waiting = case.state is State.COOLING_OFF and bool(case.subject) and not case.waived
+        return waiting and bool(Subjects(self.book).unfinished_access(case.subject))
 
     def _mail(self, case: Case, address: str, mail: mails.Mail) -> int:
         """Hand one mail to SES; 0 if it says that the address can never be delivered to."""
@@ -161,3 +173,16 @@ class Notices:
             logger.warning("the address cannot be delivered to", case_id=case.case_id)
             return 0
         return 1
+
+
+def _addresses(case: Case, requester: Requester | None, notice: str) -> tuple[str, ...]:
+    """Where a notice goes: the first address, but a deletion to come to every one that was confirmed.
+
+    None once the key is destroyed, or where the company's site told no address.
+    """
+    if requester is None:
+        return ()
+    if notice != State.COOLING_OFF:
+        return requester.contacts[:1]
+    known = zip(requester.contacts, case.contacts, strict=True)
+    return tuple(address for address, proof in known if proof is Proof.CONFIRMED)

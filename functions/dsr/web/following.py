@@ -11,16 +11,16 @@ from dsr.errors import NotFound, Refused
 from dsr.identity import Grant, Level
 from dsr.log import logger
 from dsr.notices.refusals import REFUSALS
-from dsr.requests import awaits_sign_in, has_bundle, may_withdraw
+from dsr.requests import awaits_sign_in, has_begun, has_bundle, may_withdraw
 from dsr.web.forms import Form
 from dsr.web.frame import Frame, Seen, case_id_of, contact_of, size_of, told
 from dsr.web.http import Answer, Request, see
+from dsr.web.places import Place, refreshing
 from dsr.web.router import Route
 from dsr.web.shell import origins
+from dsr.web.telling import Telling
 
-REFRESH_SECONDS = 5
-
-# Which page shows a case in which state, once the mailbox is proven.
+# Which page shows a case in which state, once the mailbox is proven; those of deletion: `Telling`.
 _SHOWN: dict[State, str] = {
     State.RECEIVED: "confirm",
     State.AWAITING_IDENTITY: "confirm",
@@ -31,13 +31,7 @@ _SHOWN: dict[State, str] = {
     State.BUNDLING: "working",
     State.READY: "ready",
     State.DELIVERED: "ready",
-    State.AWAITING_CONFIRMATION: "working",
-    State.COOLING_OFF: "working",
-    State.ERASING: "working",
-    State.CONFIRMING: "working",
     State.NEEDS_ATTENTION: "person",
-    State.ERASED: "closed",
-    State.ERASED_IN_PART: "closed",
     State.NOTHING_FOUND: "nothing_found",
     State.CLOSED: "closed",
     State.EXPIRED: "expired",
@@ -46,9 +40,7 @@ _SHOWN: dict[State, str] = {
 }
 # Where on the way (ask, confirm, collect, download) a page is; ended cases show no way.
 _STEP = {"confirm": 2, "sign_in": 2, "working": 3, "person": 3, "ready": 4}
-_RUNNING = frozenset(
-    {State.RESOLVING, State.VERIFIED, State.GATHERING, State.BUNDLING, State.ERASING, State.CONFIRMING}
-)
+_RUNNING = frozenset({State.RESOLVING, State.VERIFIED, State.GATHERING, State.BUNDLING})
 
 # How a visit's outcome is told: a mark for the style sheet, and the word.
 _OUTCOMES = {
@@ -58,15 +50,6 @@ _OUTCOMES = {
     "needs_attention": ("stuck", "A person is looking"),
     "refused": ("stuck", "A person is looking"),
 }
-
-
-@dataclass(frozen=True)
-class Place:
-    """A line of the progress: the records of one visit, and how far it is."""
-
-    title: str
-    mark: str
-    word: str
 
 
 @dataclass(frozen=True)
@@ -108,14 +91,16 @@ class Following:
         shared |= {"case": case, "right": case.right, "can_withdraw": may_withdraw(case, seen.grant)}
         if seen.grant.level < Level.MAILBOX:
             return self.frame.page(request, "confirm", step=2, open=self._open_contacts(case, True), **shared)
+        page, more = Telling(self.frame).page(request, case, seen.grant) or self._page(request, case)
+        return self.frame.page(request, page, **shared, **more)
+
+    def _page(self, request: Request, case: Case) -> tuple[str, dict[str, Any]]:
+        """The template for the case and its values."""
         page = _SHOWN[case.state]
         if page == "confirm" and case.mailbox_proven:
             page = "sign_in" if awaits_sign_in(case) else "working"
-        more = getattr(self, f"_{page}", _nothing)(request, case)
-        form_to = more.pop("form_to", ())
-        if page in _STEP:
-            shared["step"] = _STEP[page]
-        return self.frame.page(request, page, form_to=form_to, **shared, **more)
+        more: dict[str, Any] = getattr(self, f"_{page}", _nothing)(request, case)
+        return page, ({"step": _STEP[page]} if page in _STEP else {}) | more
 
     def _confirm(self, _request: Request, case: Case) -> dict[str, Any]:
         return {"open": self._open_contacts(case, False)}
@@ -126,13 +111,15 @@ class Following:
 
     def _working(self, request: Request, case: Case) -> dict[str, Any]:
         places = self._places(case)
-        refreshing = case.state in _RUNNING and "still" not in request.query
-        return {
-            "places": places,
-            "done": sum(place.mark == "done" for place in places),
-            "refresh": REFRESH_SECONDS if refreshing else 0,
-            "here": f"{request.base}/requests/{case.case_id}",
-        }
+        done = sum(place.mark == "done" for place in places)
+        return {"places": places, "done": done, **refreshing(request, case, case.state in _RUNNING)}
+
+    def _person(self, _request: Request, case: Case) -> dict[str, Any]:
+        begun = has_begun(case)
+        return {"begun": begun, "step": 5 if begun else _STEP["person"]}
+
+    def _expired(self, _request: Request, case: Case) -> dict[str, Any]:
+        return {"planned": bool(case.plan)}
 
     def _ready(self, _request: Request, case: Case) -> dict[str, Any]:
         until = case.bundle.get("expires_at")

@@ -33,6 +33,7 @@ WORDS = {
     "reference_form": "Enter a reference of 16 letters and digits, like K7Q2-9FXM-3TWD-5BHP",
     "code_missing": "Enter the code from our mail",
     "code_form": "Enter the 8 digits of the code from our mail, such as 1234 5678",
+    "sure_missing": "Tick the box to say that you want this deleted",
     # One sentence for all of these: which it was would tell a stranger whether the reference exists.
     "code_wrong": (
         "This code does not work. It may be mistyped, older than 15 minutes, replaced by a newer one, "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dsr.web.asking import Asking
+from dsr.web.deleting import Deleting
 from dsr.web.downloading import Downloading
 from dsr.web.following import Following
 from dsr.web.frame import Frame
@@ -25,6 +26,7 @@ class PublicPages:
         return (
             *Asking(self.frame).routes(),
             *downloading.routes(),
+            *Deleting(self.frame, following).routes(),
             *Proving(self.frame, following, downloading).routes(),
             *following.routes(),
             Route("GET", "/static/{file}", self.static),

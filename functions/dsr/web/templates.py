@@ -8,13 +8,15 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from dsr.plan_in_words import counted, day
+
 _HERE = Path(__file__).parent
 _KINDS = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 
 
-def day(moment: datetime) -> str:
-    """A date as people write it: `4 December 2026` (UTC)."""
-    return f"{moment.day} {moment:%B %Y}"
+def moment(at: datetime) -> str:
+    """A time as people write it: `4 December 2026, 14:05 UTC`."""
+    return f"{day(at)}, {at:%H:%M} UTC"
 
 
 def size(count: int) -> str:
@@ -38,7 +40,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"day": day, "size": size}
+    made.filters |= {"day": day, "moment": moment, "size": size, "counted": counted}
     return made
 
 

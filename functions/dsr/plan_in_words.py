@@ -1,0 +1,148 @@
+"""What a deletion does, in words: the same before and after, on the page and by mail. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from dsr.datamap.plan import Collection, Plan
+
+# How a detail is called whose category (Fideslang's name) begins so; the longest that fits counts.
+_DETAILS = {
+    "user.contact": "contact details",
+    "user.contact.address": "postal address",
+    "user.contact.email": "email address",
+    "user.contact.phone_number": "phone number",
+    "user.content": "what you wrote or posted",
+    "user.demographic": "facts about you",
+    "user.demographic.date_of_birth": "date of birth",
+    "user.device": "device",
+    "user.device.ip_address": "IP address",
+    "user.location": "location",
+    "user.name": "name",
+    "user.unique_id": "number that stands for you",
+}
+_UNITS = {"Y": "year", "M": "month", "W": "week", "D": "day", "TH": "hour", "TM": "minute", "TS": "second"}
+_PART = re.compile(r"(\d+)([YMWDHS])")
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Records that are deleted; with `details`, records that stay and lose these."""
+
+    title: str
+    records: int
+    details: tuple[str, ...] = ()
+    shared: bool = False  # with other people
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Records that stay: why, by which law, until when (None where no record tells the day)."""
+
+    title: str
+    records: int
+    reason: str
+    law: str
+    until: date | None
+
+    @property
+    def sentence(self) -> str:
+        """The whole of it, as one line of a mail."""
+        ends = f"until {day(self.until)}" if self.until else "until the law lets us delete it"
+        return f"{self.title}: {ends}, since {self.reason} ({self.law})."
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy elsewhere that follows by itself, and within which time."""
+
+    name: str
+    within: str
+
+
+@dataclass(frozen=True)
+class InWords:
+    """A plan, sorted by what becomes of the records."""
+
+    deleted: tuple[Gone, ...] = ()
+    stripped: tuple[Gone, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    signs_in: bool = False  # there is a sign-in, and it is disabled first
+
+
+def in_words(planned: Mapping[str, dict[str, Any]], plan: Plan | None = None) -> InWords:
+    """The plan of a case (`Case.plan`) in words, in the order in which the map's collections are visited.
+
+    What the map does not know (an older case, or no map at all) is told without the names of details
+    and without copies.
+    """
+    known = plan.collections if plan else {}
+    visited = [c.path for visit in plan.visits for c in plan.collections_of(visit)] if plan else []
+    order = {path: number for number, path in enumerate(visited)}
+    paths = sorted(planned, key=lambda path: (order.get(path, len(order)), path))
+    going = [path for path in paths if planned[path]["treatment"] != "keep"]
+    copies = {
+        c["name"]: Copy(c["name"], period(c.get("expires") or c.get("lag") or ""))
+        for path in going
+        if path in known
+        for c in known[path].copies
+    }
+    return InWords(
+        deleted=tuple(_gone(planned[p]) for p in going if planned[p]["treatment"] == "delete"),
+        stripped=tuple(_gone(planned[p], known.get(p)) for p in going if planned[p]["treatment"] != "delete"),
+        kept=tuple(_kept(planned[path]) for path in paths if planned[path]["treatment"] == "keep"),
+        copies=tuple(copies.values()),
+        signs_in=any(path in known and known[path].freeze for path in going),
+    )
+
+
+def _gone(entry: dict[str, Any], collection: Collection | None = None) -> Gone:
+    names = entry.get("fields", ())
+    details = dict.fromkeys(_detail(name, collection) for name in names)
+    return Gone(entry["title"], int(entry["records"]), tuple(details), entry["treatment"] == "detach")
+
+
+def _kept(entry: dict[str, Any]) -> Kept:
+    until = entry.get("until")
+    return Kept(
+        entry["title"],
+        int(entry["records"]),
+        entry["reason"],
+        entry["law"],
+        date.fromisoformat(until) if until else None,
+    )
+
+
+def _detail(name: str, collection: Collection | None) -> str:
+    category = collection.fields[name].category if collection and name in collection.fields else ""
+    while category:
+        if category in _DETAILS:
+            return _DETAILS[category]
+        category = category.rpartition(".")[0]
+    return name.replace("_", " ").replace(".", " ")
+
+
+def period(duration: str) -> str:
+    """An ISO 8601 duration as people say it (`PT24H`: `24 hours`); empty for none."""
+    dated, _, timed = duration.removeprefix("P").partition("T")
+    parts = [(number, unit) for number, unit in _PART.findall(dated)]
+    parts += [(number, f"T{unit}") for number, unit in _PART.findall(timed)]
+    return " and ".join(counted(int(number), _UNITS[unit]) for number, unit in parts)
+
+
+def hours(number: int) -> str:
+    """So many hours as people say it: whole days as days."""
+    return counted(number // 24, "day") if number and number % 24 == 0 else counted(number, "hour")
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 day`, `2,000 days`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def day(moment: date) -> str:
+    """A date as people write it: `4 December 2026`."""
+    return f"{moment.day} {moment:%B %Y}"

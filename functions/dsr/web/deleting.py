@@ -1,0 +1,77 @@
+"""Deleting: the button below the plan; afterwards the certificate and the key to check it with."""
+
+import time
+from dataclasses import dataclass
+
+from dsr.case import State
+from dsr.errors import NotFound, Refused
+from dsr.identity import Level
+from dsr.log import logger
+from dsr.signing_key import public_key
+from dsr.web.following import Following
+from dsr.web.forms import Form
+from dsr.web.frame import Frame, case_id_of
+from dsr.web.http import Answer, Request, see
+from dsr.web.router import Route
+from dsr.web.telling import KEY_PATH
+
+
+@dataclass(frozen=True)
+class Deleting:
+    """What is done on the pages of a deletion."""
+
+    frame: Frame
+    following: Following
+
+    def routes(self) -> tuple[Route, ...]:
+        """The paths of it."""
+        case = "/requests/{case_id}"
+        return (
+            Route("POST", f"{case}/confirm-deletion", self.confirm),
+            Route("GET", f"{case}/certificate", self.certificate),
+            Route("GET", KEY_PATH, self.key),
+        )
+
+    def confirm(self, request: Request) -> Answer:
+        """Confirm the plan (`sure`), or afterwards only that the copy is not waited for (`waive`)."""
+        case_id = case_id_of(request)
+        if case_id is None:
+            return self.frame.fault(404)(request)
+        seen = self.frame.seen(request, case_id)
+        case = self.frame.case(case_id) if seen.grant and seen.grant.level >= Level.MAILBOX else None
+        if case is None or seen.grant is None:
+            return see(request, f"/requests/{case_id}")
+        waive = request.form.get("waive") == "yes"
+        asked = case.state is State.AWAITING_CONFIRMATION and request.form.get("sure") != "yes"
+        if asked and self.frame.requests.is_proven(case, seen.grant, time.time()):
+            form = Form({"waive": "yes" if waive else ""})
+            form.wrong("sure", "sure_missing")
+            return self.following.show(request, case_id, seen, form)
+        try:
+            self.frame.requests.confirm_deletion(case_id, seen.grant, waive)
+        except (Refused, NotFound) as error:
+            # The page asks for what was missing: a proof that is fresh.
+            logger.info("the deletion was not confirmed", case_id=case_id, reason=type(error).__name__)
+        return see(request, f"/requests/{case_id}")
+
+    def certificate(self, request: Request) -> Answer:
+        """The certificate as a file, to who may see the case."""
+        case_id = case_id_of(request)
+        if case_id is None:
+            return self.frame.fault(404)(request)
+        grant = self.frame.seen(request, case_id).grant
+        case = self.frame.case(case_id) if grant and grant.level >= Level.MAILBOX else None
+        if case is None or not case.certificate:
+            return see(request, f"/requests/{case_id}")
+        try:
+            content = self.frame.requests.certificate(case)
+        except NotFound:
+            return self.frame.fault(404)(request)
+        named = {"Content-Disposition": 'attachment; filename="certificate.json"'}
+        return Answer(200, content, "application/json; charset=utf-8", headers=named)
+
+    def key(self, _request: Request) -> Answer:
+        """The public key that certificates are checked with."""
+        # An hour: should the key ever be replaced, nobody checks with the old one for longer.
+        kept = {"Cache-Control": "public, max-age=3600"}
+        return Answer(200, public_key(self.frame.signing_key), "application/x-pem-file", headers=kept)
