@@ -1,4 +1,4 @@
-"""`make demo`: a person of the sample community asks for their data, gets it, and everything is checked.
+"""`make demo`: a person of the sample community gets their data, then has it deleted; everything is checked.
 
 The person does only what a browser does: fill in forms, press buttons, read mail. Only the checks afterwards
 look inside.
@@ -10,13 +10,16 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from rich.table import Table
 
+from dsr.certificate import verify
+from dsr.datamap.plan import Plan, from_json
 from infra.craftzone import load
 from infra.craftzone.holdings import Person
-from infra.local import checks, down
+from infra.local import checks, down, erasure_checks
 from infra.local.browser import Browser, Page
 from infra.local.cloud import Cloud
 from infra.local.home import ROOT, Home, LocalCloudError
@@ -26,6 +29,8 @@ from infra.local.up import Running, bring_up
 
 PERSONA = "everything"
 OUT = ROOT / "build/demo"
+CERTIFICATE = OUT / "certificate.json"
+KEY = OUT / "certificate-key.pem"
 CODE = re.compile(r"^\s*(\d{4}) (\d{4})\s*$", re.MULTILINE)
 CASE = re.compile(r"/requests/([0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){3})(?:[/?#]|$)")
 MAIL_SECONDS = 30.0
@@ -53,6 +58,8 @@ def demo(home: Home, port: int | None, wanted: int | None, show: Show, *, keep: 
         show.say(f"\nWatch it:  form {running.url}/  mails {running.cloud.mailbox}\n")
         told = play(running, show)
         faults = check(running, told, show)
+        show.say()
+        faults += play_deletion(running, show)
     except LocalCloudError:
         if not keep:
             down.take_down(home)
@@ -64,6 +71,7 @@ def demo(home: Home, port: int | None, wanted: int | None, show: Show, *, keep: 
         with show.stage("stop the local cloud"):
             down.take_down(home)
     show.say(f"\nbundle       {told.bundle}")
+    show.say(f"certificate  {CERTIFICATE}, key {KEY}")
     show.say(f"form         {running.url}/")
     show.say(f"status page  {told.status_page}")
     show.say(f"mails        {running.cloud.mailbox}")
@@ -91,11 +99,7 @@ def play(running: Running, show: Show) -> Told:
         page = ask(browser, running.url, person)
         case = case_of(page)
     with show.stage("they confirm their mailbox and sign in to their account"):
-        page = wait_until(browser, page, lambda page: page.has_form("code"))
-        page = prove(browser, running.cloud, page, person, asked_at)
-        # Whether they have an account is looked up once the mailbox is proven.
-        page = wait_until(browser, page, lambda page: page.has_form(action="/sign-in"))
-        page = sign_in(browser, page, person)
+        page = identify(browser, running.cloud, page, person, asked_at)
     started = time.monotonic()
     waiting = f"all stores are searched for them (request {case})"
     with show.stage(waiting):
@@ -109,11 +113,70 @@ def play(running: Running, show: Show) -> Told:
     return Told(case, OUT / "bundle.zip", f"{running.url}/requests/{case}")
 
 
-def ask(browser: Browser, url: str, person: Person) -> Page:
+def play_deletion(running: Running, show: Show) -> list[str]:
+    """The second half: the same person has everything deleted. Returns what is wrong afterwards."""
+    person = running.community.person(PERSONA)
+    truth = running.community.records_of(PERSONA, typed={"name": person.name})
+    with show.stage("every record of everybody in every store is noted"):
+        before = load.snapshot(running.stores)
+    browser = Browser()
+    asked_at = time.time()
+    with show.stage(f"{person.name} asks for deletion, and proves who asks"):
+        page = ask(browser, running.url, person, right="deletion")
+        case = case_of(page)
+        page = identify(browser, running.cloud, page, person, asked_at)
+    with show.stage("they read the plan and confirm it"):
+        page = wait_until(browser, page, lambda page: page.has_form(action="/confirm-deletion"))
+        form = page.form(action="/confirm-deletion")
+        ticked = {name: values[0] for name, values in form.choices.items() if values}
+        page = browser.submit(page, form, **ticked)
+    with show.stage("everything is erased, read again and certified"):
+        started = time.monotonic()
+        page = wait_until(
+            browser, page, lambda page: any(link.endswith("/certificate") for link in page.links)
+        )
+        took = time.monotonic() - started
+        certificate = next(link for link in page.links if link.endswith("/certificate"))
+        CERTIFICATE.write_bytes(browser.get(absolute(page, certificate)).body)
+        KEY.write_bytes(browser.get(f"{running.url}/.well-known/dsr-certificate-key.pem").body)
+        said = verify(CERTIFICATE.read_bytes(), KEY.read_bytes())
+    show.say(f"  {took:.1f} s from confirmation to certificate; its signature holds, checked offline")
+    show.console.print(erased(said))
+    needles = checks.Needles(running.community.personal_values_of(PERSONA))
+    with show.stage("compare every record of every store with what it was"):
+        after = load.snapshot(running.stores)
+        faults = erasure_checks.faults(load_plan(), truth, before, after, needles)
+    others = sum(len(records) for records in after.values())
+    show.say(f"  {others:,} records compared")
+    with show.stage("look for their values in every log, history, queue and table of the product"):
+        faults += leaks(running, case, needles)
+    return faults
+
+
+def load_plan() -> Plan:
+    """The plan that was deployed."""
+    return from_json((ROOT / "build/plan/plan.json").read_bytes())
+
+
+def erased(certificate: dict[str, Any]) -> Table:
+    """What the certificate says, per collection, as a table."""
+    table = Table("store", "collection", "found", "erased", "left", "how", title="What the certificate says")
+    for entry in certificate["collections"]:
+        how = entry["treatment"]
+        if how == "keep":
+            how = f"kept until {entry['until']}: {entry['law']}"
+        elif how != "delete":
+            how = f"{how}: {', '.join(entry['fields'])}"
+        numbers = (str(entry[name]) for name in ("found", "erased", "remaining"))
+        table.add_row(entry["store"], entry["collection"], *numbers, how)
+    return table
+
+
+def ask(browser: Browser, url: str, person: Person, right: str = "access") -> Page:
     """Fill in the form as this person and send it. Returns the page that follows."""
     page = browser.get(f"{url}/")
     form = page.form("submission", "right", "email")
-    page = browser.submit(page, form, right="access", email=person.email, name=person.name, for_whom="self")
+    page = browser.submit(page, form, right=right, email=person.email, name=person.name, for_whom="self")
     page = browser.submit(page, page.form(action="/requests"))  # the answers, shown once more to be checked
     if page.status != 200:
         raise LocalCloudError(f"the form was answered with {page.status}: {page.text[:400]}")
@@ -167,6 +230,20 @@ def mailed_code(cloud: Cloud, address: str, since: float, used: set[str]) -> str
     raise LocalCloudError(f"no mail with a code came within {MAIL_SECONDS:.0f} s")
 
 
+def identify(browser: Browser, cloud: Cloud, page: Page, person: Person, since: float) -> Page:
+    """Confirm the mailbox with the code mailed after `since`, then sign in to the account."""
+    page = wait_until(browser, page, lambda page: page.has_form("code"))
+    page = prove(browser, cloud, page, person, since)
+    # Whether they have an account is looked up once the mailbox is proven.
+    page = wait_until(browser, page, lambda page: page.has_form(action="/sign-in"))
+    return sign_in(browser, page, person)
+
+
+def offers_certificate(page: Page) -> bool:
+    """Whether the status page offers the certificate."""
+    return any(link.endswith("/certificate") for link in page.links)
+
+
 def offers_download(page: Page) -> bool:
     """Whether the status page offers the download."""
     linked = any(urlsplit(link).path.endswith("/download") for link in page.links)
@@ -213,15 +290,19 @@ def check(running: Running, told: Told, show: Show) -> list[str]:
     show.console.print(contents(bundle))
     with show.stage("look for their values in every log, history, queue and table of the product"):
         needles = checks.Needles(running.community.personal_values_of(PERSONA))
-        searched, seen = 0, set()
-        for where, text in traces(running.cloud):
-            searched += 1
-            if told.case in text:
-                seen.add(where.split()[0])
-            faults += [f"leak: {where} holds {value!r}" for value in sorted(needles.in_text(text))]
-        # The reference stands in all three: where it is not found, the search has looked at nothing.
-        faults += [f"the search saw no {kind} of this request" for kind in sorted(MUST_BE_SEEN - seen)]
-    show.say(f"  {searched:,} texts searched")
+        faults += leaks(running, told.case, needles)
+    return faults
+
+
+def leaks(running: Running, case: str, needles: checks.Needles) -> list[str]:
+    """Where the product holds one of the values though it may not, as sentences."""
+    faults, seen = [], set()
+    for where, text in traces(running.cloud):
+        if case in text:
+            seen.add(where.split()[0])
+        faults += [f"leak: {where} holds {value!r}" for value in sorted(needles.in_text(text))]
+    # The reference stands in all three: where it is not found, the search has looked at nothing.
+    faults += [f"the search saw no {kind} of this request" for kind in sorted(MUST_BE_SEEN - seen)]
     return list(dict.fromkeys(faults))
 
 
