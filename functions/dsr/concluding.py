@@ -96,7 +96,8 @@ def _visit_again(plan: Plan, case: Case, book: Casebook, staging: Staging, visit
     it may have been told by a visit that is put back too; so every round settles at least one record
     for good, and this ends.
     """
-    if any(visit.outcome == "pending" for visit in visits.values()):
+    left_out = {v.visit for v in plan.visits if case.decisions.get(f"visit:{v.visit}") == "leave_out"}
+    if any(v.outcome == "pending" for v in visits.values() if v.visit not in left_out):
         return True  # an earlier call was killed while it put visits back
     doubtful = [c for c in plan.collections.values() if _is_doubted(plan, case, visits, c)]
     if not doubtful:

@@ -120,6 +120,14 @@ def test_a_visit_that_is_being_put_back_is_made_again_and_not_complained_of(here
     assert here.book.get(case.case_id) == case
 
 
+def test_a_visit_that_is_left_out_is_waited_for_by_nobody(here: World, plan: Plan) -> None:
+    """It may stand as put back: what another decision led to is asked again, and it is not asked."""
+    left = plan.visit_of("c.z").visit
+    pending = Visit(left, "c")
+    case = concluded(here, all_done(plan, z=pending), decisions={f"visit:{left}": "leave_out"})
+    assert (case.state, case.outcome) == (State.BUNDLING, "delivered_in_part")
+
+
 @given(st.data())
 def test_a_case_goes_on_only_if_every_visit_is_done_or_left_out(plan: Plan, data: st.DataObject) -> None:
     states = st.sampled_from(["done", "continue", "needs_attention", "pending", "refused", None])
