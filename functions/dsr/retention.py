@@ -49,7 +49,7 @@ def _parts(duration: str) -> tuple[int, timedelta]:
     date_part, t, time_part = duration[1:].partition("T")
     dates, times = re.findall(r"(\d+)([YMWD])", date_part), re.findall(r"(\d+)([HM])", time_part)
     written = "".join(n + unit for n, unit in dates) + t + "".join(n + unit for n, unit in times)
-    if not duration.startswith("P") or written != duration[1:] or not (dates or times):
+    if not duration.startswith("P") or written != duration[1:] or not (times if t else dates):
         raise ValueError(f"{duration!r} is no duration")
     months = sum(int(n) * {"Y": 12, "M": 1}.get(unit, 0) for n, unit in dates)
     days = sum(int(n) * {"W": 7, "D": 1}.get(unit, 0) for n, unit in dates)
