@@ -55,7 +55,7 @@ def a_plan() -> Plan:
             "complaint": "the data protection authority of the country you live in",
         },
         purposes={"account": "to give you an account"},
-        requires=dict.fromkeys(("access", "deletion"), {"default": "mailbox", "account_holder": "account"}),
+        requires={r: {"default": "mailbox", "account_holder": "account"} for r in ("access", "deletion")},
         stores={n: Store(n, "dynamodb", "arn", {"region": REGION}) for n in ("members", "support")},
         collections={c.path: c for c in collections},
         visits=(
@@ -366,13 +366,14 @@ def _create() -> dict[str, str]:
     ssm.put_parameter(Name="/dsr/public-url", Value=PUBLIC_URL, Type="String")
     ssm.put_parameter(Name="/dsr/member-sign-in", Value=json.dumps(SIGN_IN), Type="String")
     mac = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+    signing = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     return {
         "CASES_TABLE": "dsr-cases",
         "CASE_KEYS_TABLE": "dsr-case-keys",
         "FRONT_DOOR_TABLE": "dsr-front-door",
         "CASE_KEY": kms.create_key()["KeyMetadata"]["KeyId"],
         "MAC_KEY": mac,
-        "SIGNING_KEY": kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"],
+        "SIGNING_KEY": signing,
         "REQUEST_WORKFLOW": f"arn:aws:states:{REGION}:{DEFAULT_ACCOUNT_ID}:stateMachine:dsr-request",
         "SEND_NOTICE_FUNCTION": "dsr-send-notice",
         "BUNDLES_BUCKET": "dsr-bundles",

@@ -162,14 +162,16 @@ def test_a_strange_browser_sees_the_same_page_for_every_reference(front: Front) 
         ("sign-in", {}),
         ("no-sign-in", {}),
         ("download", {}),
+        ("confirm-deletion", {"sure": "yes", "waive": "yes"}),
     ):
         one, two = (stranger.post(f"/requests/{c}/{path}", form) for c in (case_id, UNKNOWN))
         assert (one.status, one.body.replace(case_id, UNKNOWN)) == (two.status, two.body), path
         assert one.location.replace(case_id, UNKNOWN) == two.location
         assert {**one.headers, "Location": ""} == {**two.headers, "Location": ""}
         assert one.cookies == two.cookies == []
-    one, two = (stranger.get(f"/requests/{c}/download") for c in (case_id, UNKNOWN))
-    assert one.location.replace(case_id, UNKNOWN) == two.location
+    for path in ("download", "certificate"):
+        one, two = (stranger.get(f"/requests/{c}/{path}") for c in (case_id, UNKNOWN))
+        assert one.location.replace(case_id, UNKNOWN) == two.location
 
 
 def test_the_same_calls_are_made_for_a_known_and_an_unknown_reference(front: Front) -> None:
