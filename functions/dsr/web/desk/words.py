@@ -1,0 +1,208 @@
+"""What the desk calls things: every state, fault, risk and event in words, and what to do about a fault.
+
+Tables only. A word that is missing shows as it is stored, so that nothing is ever hidden.
+"""
+
+from dataclasses import dataclass
+
+from dsr.case import Proof, State
+
+
+def say(table: dict[str, str], word: str) -> str:
+    """The words for `word`, or the word itself in readable form."""
+    return table.get(word) or word.replace("_", " ").capitalize()
+
+
+STATES: dict[str, str] = {
+    State.RECEIVED: "Received",
+    State.AWAITING_IDENTITY: "Waiting for the requester’s proof",
+    State.RESOLVING: "Finding out who it is",
+    State.AWAITING_APPROVAL: "Waiting for approval",
+    State.VERIFIED: "Verified",
+    State.GATHERING: "Asking the stores",
+    State.BUNDLING: "Making the bundle",
+    State.READY: "Ready to download",
+    State.DELIVERED: "Downloaded",
+    State.AWAITING_CONFIRMATION: "Waiting for the requester to confirm the plan",
+    State.COOLING_OFF: "Cooling off: the requester may still cancel",
+    State.ERASING: "Erasing",
+    State.CONFIRMING: "Checking that nothing is left",
+    State.CERTIFYING: "Issuing the certificate",
+    State.NEEDS_ATTENTION: "Needs attention",
+    State.ERASED: "Erased",
+    State.ERASED_IN_PART: "Erased in part",
+    State.NOTHING_FOUND: "Nothing found",
+    State.CLOSED: "Closed",
+    State.EXPIRED: "Expired",
+    State.WITHDRAWN: "Withdrawn",
+    State.REFUSED: "Refused",
+}
+
+GROUPS = {"person": "Waiting for the desk", "open": "All open", "ended": "Ended lately"}
+RIGHTS = {"access": "Copy of data", "deletion": "Deletion"}
+CHANNELS = {"web": "the public form", "site": "an event of the site itself"}
+FOR_WHOM = {"self": "Themselves", "child": "Their child", "other": "Somebody else"}
+CLAIMS = {"name": "Name", "phone": "Phone number", "reference": "Contract number"}
+NEEDS = {"mailbox": "control of the mailbox", "account": "a sign-in with the account"}
+
+PROOFS: dict[str, str] = {
+    Proof.PENDING: "not confirmed yet",
+    Proof.CONFIRMED: "confirmed by a code",
+    Proof.SKIPPED: "given up by the requester, not used",
+}
+
+# Why a person must approve.
+RISKS = {
+    "minor": "The account holder is, or may be, under 18",
+    "child": "Asked by a parent or guardian for a child",
+    "other": "Asked on behalf of somebody else",
+    "no_sign_in": "Could not sign in with the account",
+}
+
+OUTCOMES: dict[str, tuple[str, str]] = {  # of a visit: a mark for the style sheet, and the word
+    "pending": ("later", "Not begun"),
+    "continue": ("now", "Under way"),
+    "done": ("done", "Done"),
+    "needs_attention": ("stuck", "Needs attention"),
+    "refused": ("stuck", "Refused"),
+}
+
+TREATMENTS = {
+    "delete": "Deleted",
+    "mask": "Masked: the record stays, these fields go",
+    "detach": "Detached: the record is shared and stays, without this person",
+    "keep": "Kept",
+}
+
+DECISIONS = {
+    "include": "belongs to this person",
+    "exclude": "not this person’s, left out",
+    "leave_out": "goes on without it",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a fixed word of the workers means, and the way out."""
+
+    what: str
+    do: str
+
+
+_RETRY = "Then retry."
+FAULTS: dict[str, Fault] = {
+    "missing_collection": Fault(
+        "The store has no such table, bucket or pool.",
+        f"Ask its owner whether it was renamed or removed. Correct the data map and deploy it. {_RETRY}",
+    ),
+    "missing_index": Fault(
+        "The store cannot be searched by this field without reading everything.",
+        f"Have its owner add the index that the data map names, or name the right one there. {_RETRY}",
+    ),
+    "missing_field": Fault(
+        "The data map names a field that the store does not have.",
+        f"Compare the map with the store: the field was renamed or dropped. Correct the map. {_RETRY}",
+    ),
+    "missing_permission": Fault(
+        "The store refuses us.",
+        "Its owner deploys the role that dsr map compile writes (roles.template.json), or grants what is "
+        f"missing in it. {_RETRY}",
+    ),
+    "missing_connection": Fault(
+        "The store cannot be reached, or refuses the login.",
+        f"Check that it runs, its network and security groups, and the secret with its password. {_RETRY}",
+    ),
+    "malformed_data": Fault(
+        "The store holds something that cannot be read as the data map says.",
+        f"Have its owner look at the records named here, or correct the map. {_RETRY}",
+    ),
+    "still_referenced": Fault(
+        "The store does not let a record go, since others still point at it.",
+        f"Have its owner name what points there; the data map lacks that reference. {_RETRY}",
+    ),
+    "unsupported": Fault(
+        "The store holds or asks for something that this version cannot do.",
+        "Have an engineer look. Retrying alone does not help.",
+    ),
+    "no_answer": Fault(
+        "The store did not answer, also when asked again.",
+        "Retry. If it stays so, have an engineer look at the log of its worker.",
+    ),
+    "unverified_match": Fault(
+        "Records were found by an address that may be somebody else’s, and nothing else in them tells.",
+        "Compare them with the requester below and decide whether they are this person’s.",
+    ),
+    "two_accounts": Fault(
+        "The proven addresses lead to more than one account.",
+        "If both are this person’s, say so below. If not, an approver refuses the case.",
+    ),
+    "sign_in_mismatch": Fault(
+        "The requester signed in with an account that the proven addresses do not lead to.",
+        "Write to them: they may have signed in with another of their accounts. If they cannot explain it, "
+        "an approver refuses the case.",
+    ),
+    "keeps_arriving": Fault(
+        "New data of this person keeps arriving while it is erased.",
+        f"Find what still writes to this store (an import, another system) and stop it. {_RETRY}",
+    ),
+    "workflow_failed": Fault(
+        "The workflow failed again and again at this step.",
+        "Have an engineer look at the failed executions and the function’s log. Then retry.",
+    ),
+}
+_UNKNOWN = Fault("The worker reported this.", "Have an engineer look. Then retry.")
+
+
+def fault(reason: str) -> Fault:
+    """What a reason means and what to do."""
+    return FAULTS.get(reason, _UNKNOWN)
+
+
+EVENTS = {
+    "received": "Request received",
+    "code_sent": "Code mailed",
+    "contact_confirmed": "Address confirmed",
+    "contact_skipped": "Address given up",
+    "sign_in_given_up": "Could not sign in",
+    "confirmed": "Confirmed by the requester",
+    "signed_in": "Signed in with the account",
+    "notice_sent": "Notice mailed",
+    "resolved": "Found out who it is",
+    "gathering_started": "Began to ask the stores",
+    "gathered": "All stores answered",
+    "planned": "Plan made",
+    "bundled": "Bundle made",
+    "erasing_started": "Began to erase",
+    "erased": "A round of erasing is through",
+    "found_again": "Found new data, erasing again",
+    "nothing_left": "Nothing is left",
+    "certified": "Certificate issued",
+    "overtaken": "Overtaken by another case of the person",
+    "needs_attention": "Stopped for a person",
+    "visits_put_back": "Stores to be asked again",
+    "map_updated": "Goes on with a newer data map",
+    "restarted": "Workflow restarted",
+    "key_destroyed": "Personal content destroyed",
+    "judged": "Decided",
+    "retried": "Retried",
+    "approved": "Approved",
+    "refused": "Refused",
+    "withdrawn": "Withdrawn by the requester",
+    "downloaded": "Downloaded",
+    "looked_at": "Personal content looked at",
+}
+
+# What a page says after a button was pressed.
+DONE = {
+    "retry": "The case goes on from where it stopped.",
+    "judge": "Your decision is recorded, and the case goes on.",
+    "leave-out": "The case goes on without this store. The answer will say what is missing.",
+    "join-accounts": "Both accounts count as this person’s, and the case goes on.",
+    "approve": "Approved: the case goes on.",
+    "refuse": "Refused: the requester is told the reason and their remedies.",
+}
+ERRORS = {
+    "changed": "Nothing was done: the case has changed since you opened its page. This is how it stands now.",
+    "refused": "Nothing was done: this is not possible for this case.",
+    "reason": "Choose a reason.",
+}
