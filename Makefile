@@ -15,7 +15,7 @@ export SAM_CLI_TELEMETRY := 0
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint bench deploy lock clean
+.PHONY: help demo up down test lint bench deploy docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -58,6 +58,9 @@ deploy: $(READY) ## build for AWS and deploy template.yaml (MAP=datamap.yaml SET
 	$(PY) -m infra.build --aws --map $(MAP) $(foreach value,$(SET),--set $(value))
 	$(VENV)/bin/sam deploy $(if $(wildcard samconfig.toml),,--guided) --template-file template.yaml \
 		--capabilities CAPABILITY_NAMED_IAM $(if $(wildcard samconfig.toml),--resolve-s3)
+
+docs: $(READY) ## write anew what the documentation takes from the code
+	$(PY) docs/draw.py
 
 # Hashes, and no index address: whoever installs uses the index their pip is configured for. Versions stay as they
 # are where they still fit; UPGRADE=1 takes the newest. What ships to AWS takes its versions from what was tested.
