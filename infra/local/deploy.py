@@ -5,6 +5,7 @@ All three go through `sam deploy`, as they would on AWS, and the product's templ
 deploys there.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -27,6 +28,13 @@ SENDER = "privacy@craftzone.example"
 # watches a demo for three days.
 PRODUCT_PARAMETERS = {"Sender": SENDER, "RequireTls": "false", "CoolingHours": "0"}
 CLIENT_NAME = "dsr"
+# Who works at the desk of the demo, by group. A sample has no secrets.
+DESK_PASSWORD = "CraftZone-desk-1"
+DESK_PEOPLE = {
+    "agents": "agent@craftzone.example",
+    "approvers": "approver@craftzone.example",
+    "auditors": "auditor@craftzone.example",
+}
 
 
 def deploy_community(home: Home, cloud: Cloud, server: postgres.Server) -> dict[str, str]:
@@ -61,12 +69,11 @@ def deploy_product(
     # The id of an API changes with every edit of it here (not on AWS), so it is read after each deployment.
     url = cloud.api_url(outputs["ApiId"])
     _set_parameter(cloud, "/dsr/public-url", url)
-    client = _sign_in_client(cloud, user_pool, f"{url}/sign-in/callback")
-    issuer = f"https://cognito-idp.{processes.REGION}.amazonaws.com/{user_pool}"
-    # The hosted pages are at the cloud's own address, whatever the pool's domain; the tokens name the real
-    # issuer.
-    sign_in = {"domain": cloud.endpoint, "client_id": client, "issuer": issuer}
-    _set_parameter(cloud, "/dsr/member-sign-in", json.dumps(sign_in))
+    _set_parameter(cloud, "/dsr/member-sign-in", _sign_in(cloud, user_pool, [f"{url}/sign-in/callback"], []))
+    desk = outputs["DeskUserPool"]
+    back, out = f"{url}/desk/sign-in/callback", f"{url}/desk/sign-in"
+    _set_parameter(cloud, "/dsr/desk-sign-in", _sign_in(cloud, desk, [back], [out]))
+    _employ(cloud, desk)
     cloud.client("sesv2").create_email_identity(EmailIdentity=SENDER)
     return url
 
@@ -145,8 +152,36 @@ def _set_parameter(cloud: Cloud, name: str, value: str) -> None:
     cloud.client("ssm").put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
 
 
-def _sign_in_client(cloud: Cloud, user_pool: str, callback: str) -> str:
-    """The product's app client in the community's user pool, made or brought up to date. Returns its id.
+def _sign_in(cloud: Cloud, user_pool: str, callbacks: list[str], after: list[str]) -> str:
+    """What the product is told of a sign-in: JSON. `after`: where one may come back to from signing out."""
+    client = _sign_in_client(cloud, user_pool, callbacks, after)
+    issuer = f"https://cognito-idp.{processes.REGION}.amazonaws.com/{user_pool}"
+    # The hosted pages are at the cloud's own address, whatever the pool's domain; the tokens name the real
+    # issuer.
+    return json.dumps({"domain": cloud.endpoint, "client_id": client, "issuer": issuer})
+
+
+def _employ(cloud: Cloud, user_pool: str) -> None:
+    """Give the people of the desk their accounts and groups."""
+    cognito = cloud.client("cognito-idp")
+    for group, email in DESK_PEOPLE.items():
+        attributes = {"email": email, "email_verified": "true"}
+        with contextlib.suppress(cognito.exceptions.UsernameExistsException):
+            cognito.admin_create_user(
+                UserPoolId=user_pool,
+                Username=email,
+                UserAttributes=[{"Name": name, "Value": value} for name, value in attributes.items()],
+                TemporaryPassword=DESK_PASSWORD,  # what the local cloud makes up is too short
+                MessageAction="SUPPRESS",
+            )
+        cognito.admin_set_user_password(
+            UserPoolId=user_pool, Username=email, Password=DESK_PASSWORD, Permanent=True
+        )
+        cognito.admin_add_user_to_group(UserPoolId=user_pool, Username=email, GroupName=group)
+
+
+def _sign_in_client(cloud: Cloud, user_pool: str, callbacks: list[str], after: list[str]) -> str:
+    """The product's app client in a user pool, made or brought up to date. Returns its id.
 
     Not part of a stack: the callback holds the API's address and the API's settings hold the client's id,
     which CloudFormation calls a circle. A public client: the secret of the sign-in is PKCE's.
@@ -159,7 +194,8 @@ def _sign_in_client(cloud: Cloud, user_pool: str, callback: str) -> str:
         "AllowedOAuthFlows": ["code"],
         "AllowedOAuthScopes": ["openid", "email"],
         "SupportedIdentityProviders": ["COGNITO"],
-        "CallbackURLs": [callback],
+        "CallbackURLs": callbacks,
+        "LogoutURLs": after,
         "PreventUserExistenceErrors": "ENABLED",
     }
     for page in cognito.get_paginator("list_user_pool_clients").paginate(UserPoolId=user_pool):

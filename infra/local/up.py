@@ -95,6 +95,9 @@ def tell(running: Running, show: Show) -> None:
     show.say(f"form      {running.url}/")
     show.say(f"mails     {cloud.mailbox}")
     show.say(f"a member  {persona.email}, password {load.DEMO_PASSWORD}")
+    show.say(f"desk      {running.url}/desk")
+    people = ", ".join(deploy.DESK_PEOPLE.values())
+    show.say(f"          {people}, password {deploy.DESK_PASSWORD}")
     secrets = running.home.root / "secrets.json"
     show.say(
         f"database  host={postgres.HOST} port={running.server.port} user=postgres, password in {secrets}"

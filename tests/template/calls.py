@@ -103,6 +103,12 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "sweeping": {
         "stepfunctions.describe_execution": [("states:DescribeExecution", "execution of a sweep")],
     },
+    "web.desk.looks": {
+        "dynamodb.put_item": [("dynamodb:PutItem", "CasesTable")],
+    },
+    "web.desk.queue": {
+        "dynamodb.query": [("dynamodb:Query", "CasesTable/index/open-cases")],
+    },
     "workflow": {
         "stepfunctions.start_execution": [("states:StartExecution", "RequestWorkflow")],
         "stepfunctions.send_task_success": [("states:SendTaskSuccess", "*")],
@@ -113,10 +119,12 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
 EMPTIED = {
     "build_bundle": ["StagingBucket"],
     "conclude_gathering": ["StagingBucket"],
+    "desk_web": ["StagingBucket"],
     "issue_certificate": ["StagingBucket", "BundlesBucket"],
     "keep_clocks": ["StagingBucket", "BundlesBucket"],
 }
 PARAMETERS = {
+    "desk_web": ["PublicUrlParameter", "DeskSignInParameter"],
     "public_web": ["PublicUrlParameter", "MemberSignInParameter"],
     "send_notice": ["PublicUrlParameter"],
 }

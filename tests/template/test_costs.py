@@ -9,6 +9,9 @@ FREE_WHILE_IDLE = {
     "AWS::ApiGateway::Deployment",
     "AWS::ApiGateway::RestApi",
     "AWS::ApiGateway::Stage",
+    "AWS::Cognito::UserPool",  # by who signs in, 10,000 a month free
+    "AWS::Cognito::UserPoolDomain",  # of Cognito's own
+    "AWS::Cognito::UserPoolGroup",
     "AWS::DynamoDB::Table",  # on demand, which another test holds
     "AWS::Events::EventBus",
     "AWS::Events::Rule",

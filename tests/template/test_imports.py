@@ -28,7 +28,7 @@ RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "si
 # Packages that cost a cold start more than they give it, and who may have them all the same.
 # Import times measured on this project: pydantic 148 ms, event_handler 72 ms, jinja2 62 ms.
 HEAVY: dict[str, set[str]] = {
-    "jinja2": {"build_bundle", "public_web"},
+    "jinja2": {"build_bundle", "desk_web", "public_web"},
     "sqlalchemy": {"store_sql"},
     "psycopg": set(),  # loaded with the first connection
     "pydantic": set(),

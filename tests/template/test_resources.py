@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dsr.web.desk.roles import Role
 from tests.template import iam
 from tests.template.cloudformation import ACCOUNT, REGION, ROOT, Stack, source
 
@@ -181,6 +182,28 @@ def test_buckets_refuse_plain_http(stack: Stack, bucket: str) -> None:
     assert not Stack(RequireTls="false").of_type("AWS::S3::BucketPolicy")
 
 
+# -- the desk --------------------------------------------------------------------------------------
+
+
+def test_accounts_of_the_desk_are_given_and_well_kept(stack: Stack) -> None:
+    """By an administrator alone, with long passwords and a second factor for who wants one."""
+    pool = stack.properties("DeskUserPool")
+    assert pool["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+    assert pool["DeletionProtection"] == "ACTIVE"
+    assert (pool["MfaConfiguration"], pool["EnabledMfas"]) == ("OPTIONAL", ["SOFTWARE_TOKEN_MFA"])
+    policy = pool["Policies"]["PasswordPolicy"]
+    assert policy["MinimumLength"] >= 14
+    assert all(policy[f"Require{kind}"] for kind in ("Lowercase", "Uppercase", "Numbers", "Symbols"))
+    resource = stack.resources["DeskUserPool"]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_the_groups_of_the_desk_are_its_roles(stack: Stack) -> None:
+    """Word for word: the claim in the token is all that gives a role."""
+    groups = stack.of_type("AWS::Cognito::UserPoolGroup").values()
+    assert {group["GroupName"] for group in groups} == {role.value for role in Role}
+
+
 # -- queues, logs, tags ----------------------------------------------------------------------------
 
 
@@ -285,19 +308,23 @@ def test_the_api_leads_every_address_to_the_pages(stack: Stack) -> None:
     assert {path: set(methods) for path, methods in body["paths"].items()} == {
         "/": {"get", "head"},
         "/{proxy+}": {"get", "head", "post"},
+        "/desk": {"get"},
+        "/desk/{proxy+}": {"get", "post"},
     }
-    for methods in body["paths"].values():
+    for path, methods in body["paths"].items():
+        function = "DeskWebFunction" if path.startswith("/desk") else "PublicWebFunction"
         for method in methods.values():
             integration = method["x-amazon-apigateway-integration"]
             assert (integration["type"], integration["httpMethod"]) == ("aws_proxy", "POST")
-            assert stack.arn("PublicWebFunction") in integration["uri"]
+            assert stack.arn(function) in integration["uri"]
             assert "credentials" not in integration
     of_gateway = {
         permission["SourceArn"].split("/", 2)[2]
         for permission in stack.of_type("AWS::Lambda::Permission").values()
         if permission["Principal"] == "apigateway.amazonaws.com"
     }
-    assert of_gateway == {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*"}
+    desk = {"GET/desk", "GET/desk/*", "POST/desk/*"}
+    assert of_gateway == {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*"} | desk
 
 
 def test_functions_are_invoked_by_what_is_ours(stack: Stack) -> None:
