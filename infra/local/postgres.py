@@ -17,6 +17,7 @@ from infra.local.processes import free_port
 
 HOST = "127.0.0.1"
 FIRST_PORT = 54320
+PORTS_TRIED = 5
 OWNER = "postgres"
 
 # Sample data need not survive a power cut, only a killed process, and that they do without waiting for the
@@ -52,7 +53,7 @@ def start(home: Home) -> Server:
         known = home.note("postgres").get("port")
         port = free_port(known if isinstance(known, int) else FIRST_PORT)
         fresh = _make(home)
-        _launch(home, port)
+        port = _launch_from(home, port)
         home.take_note("postgres", {"port": port})
         if fresh:
             _lock_up(home, port, password)
@@ -99,6 +100,21 @@ def _make(home: Home) -> bool:
     home.database.mkdir(parents=True, exist_ok=True)
     _package(home).ensure_pgdata_inited()
     return True
+
+
+def _launch_from(home: Home, port: int) -> int:
+    """Launch on `port`, or on a later one if somebody else takes it just now. Returns which it became."""
+    for _ in range(PORTS_TRIED - 1):
+        try:
+            _launch(home, port)
+        except LocalCloudError as error:
+            if "Address already in use" not in str(error):
+                raise
+            port = free_port(port + 1)
+        else:
+            return port
+    _launch(home, port)
+    return port
 
 
 def _launch(home: Home, port: int) -> None:

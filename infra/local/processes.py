@@ -36,6 +36,8 @@ CONCURRENCY = 24
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
+GRACE_SECONDS = 2.0
+SAVED = "SFTP: stopped"  # what ministack says next when it has saved its state
 
 
 def start(home: Home, port: int) -> None:
@@ -81,13 +83,18 @@ def stop(home: Home) -> bool:
     """Stop everything of this home (but its database), and leave no process and no temporary file.
 
     SIGTERM makes ministack save its state and end its workers; it takes seconds when it holds much. What then
-    still lives is killed. Returns whether it ended in order (and its state on disk is therefore whole).
+    still lives is killed, calls under way among it, as Lambda may end any call. Returns whether the state on
+    disk is whole.
     """
     leaders = [process for process in _ours(home) if _is_ministack(process)]
+    log = home.log("ministack")
+    known = log.stat().st_size if log.exists() else 0
     for process in leaders:
         _send(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(leaders, timeout=STOP_SECONDS)
-    in_order = not alive
+    # Once all is saved it still waits, for minutes, for calls under way and what a workflow then tries again.
+    wait_for(lambda: not _alive(leaders) or SAVED in _text_from(log, known), STOP_SECONDS)
+    wait_for(lambda: not _alive(leaders), GRACE_SECONDS)
+    in_order = not _alive(leaders) or SAVED in _text_from(log, known)
     # A worker outlives a ministack that was killed: it would wait for its next call for ever.
     orphans = _ours(home)
     for process in orphans:
@@ -191,6 +198,16 @@ def _ours(home: Home) -> list[psutil.Process]:
         except (psutil.Error, OSError):  # ended meanwhile, or another user's
             continue
     return found
+
+
+def _alive(found: list[psutil.Process]) -> bool:
+    return bool(psutil.wait_procs(found, timeout=0)[1])
+
+
+def _text_from(log: Path, place: int) -> str:
+    with log.open("rb") as file:
+        file.seek(place)
+        return file.read().decode(errors="replace")
 
 
 def _is_ministack(process: psutil.Process) -> bool:
