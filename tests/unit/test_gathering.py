@@ -351,31 +351,35 @@ MANY = {
 }
 
 
-@pytest.mark.parametrize("at", range(1, 30))
+@pytest.mark.parametrize("cut", [None, *range(4, 24)])
 @pytest.mark.parametrize("after", [False, True])
-def test_two_workers_at_one_visit_lose_and_double_nothing(plan: Plan, at: int, after: bool) -> None:
-    """Another worker makes the whole visit while the first is in the middle of a call."""
-    fate = Fate(at, after)
-    staging = Memory(fate)
+def test_two_workers_at_one_visit_lose_and_double_nothing(plan: Plan, cut: int | None, after: bool) -> None:
+    """While the first is in the middle of any call, another works at the same visit, or is killed at it."""
     case = a_case(plan)
     who, rest = visits_of(plan)[0], plan.visit_of("a.notes")
-    gather(plan, case, who, staging, Shelves(MANY, _endless([1]), Fate()))
+    for at in range(1, 30):
+        fate = Fate()
+        staging = Memory(fate)
+        gather(plan, case, who, staging, Shelves(MANY, _endless([1]), Fate()))
 
-    def somebody_else() -> None:
-        for _ in range(at % 7 + 1):  # up to its end, or only part of the way
-            gather(plan, case, rest, staging, Shelves(MANY, _endless([2]), Fate()), 1)
+        def somebody_else(at: int = at, staging: Memory = staging, fate: Fate = fate) -> None:
+            fate.countdown, fate.act = cut or -1, _kill
+            with contextlib.suppress(Killed):
+                for _ in range(at % 7 + 1):  # up to its end, or only part of the way
+                    gather(plan, case, rest, staging, Shelves(MANY, _endless([3]), fate), 1)
+            fate.countdown = -1
 
-    fate.countdown, fate.act = at, somebody_else
-    shelves = Shelves(MANY, _endless([1]), fate)
-    for _ in range(40):
-        try:
-            if gather(plan, case, rest, staging, shelves, 3).outcome == "done":
-                break
-        except Conflict:
-            continue
-    else:
-        pytest.fail("it never came to an end")
-    assert sorted(r["n"] for r in held(plan, staging)["a.notes"]) == list(range(9))
+        fate.countdown, fate.after, fate.act = at, after, somebody_else
+        shelves = Shelves(MANY, _endless([1]), fate)
+        for _ in range(40):
+            try:
+                if gather(plan, case, rest, staging, shelves, 3).outcome == "done":
+                    break
+            except Conflict:
+                continue
+        else:
+            pytest.fail("it never came to an end")
+        assert sorted(r["n"] for r in held(plan, staging)["a.notes"]) == list(range(9)), at
 
 
 def test_a_worker_overtaken_by_a_reset_does_not_bring_the_old_place_back(plan: Plan) -> None:
@@ -444,6 +448,19 @@ def test_only_proven_addresses_find_records(plan: Plan) -> None:
         shelves = Shelves(rows, _endless([9]), Fate())
         gather(plan, case, visits_of(plan)[0], staging, shelves, requester=two)
         assert [r["n"] for r in held(plan, staging)["a.people"]] == expected
+
+
+def test_no_phone_number_is_made_of_an_address(tmp_path: Path) -> None:
+    """Numbers are not proven by any means yet, least of all by the digits of a mailbox."""
+    phone = "identity: {is: phone, normalise: e164, verified: true}"
+    people = collection("people", {"id": "", "email": EMAIL + "verified: true}", "phone": phone})
+    plan = compiled(tmp_path, store("a", people))
+    rows = {"a.people": [{"id": "1", "email": "ada4412@example.com"}, {"id": "2", "phone": "+4412"}]}
+    staging = Memory(Fate())
+    requester = Requester(("ada4412@example.com",), {"phone": "+4412"})
+    shelves = Shelves(rows, _endless([9]), Fate())
+    gather(plan, a_case(plan), plan.visits[0], staging, shelves, requester=requester)
+    assert [r["id"] for r in held(plan, staging)["a.people"]] == ["1"]
 
 
 def test_an_index_that_folds_more_than_we_do_leads_to_nobody_else(plan: Plan) -> None:
