@@ -31,6 +31,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
             collection("notes", {"note": "", "owner": "references: a.people.id"}),
         ),
         store("art", collection("works", {"work": "", "owner": "references: a.people.id"})),
+        store("artists", collection("bios", {"bio": "", "owner": "references: a.people.id"})),
         store("artwork", collection("files", {"file": "references: art.works.work"})),
         store("z", collection("tickets", {"ticket": EMAIL})),
     )
@@ -52,6 +53,7 @@ ROWS = {
     "a.people": [{"id": "m1", "email": "ada@example.com", "sub": "s"}],
     "a.notes": [{"note": "n", "owner": "m1"}],
     "art.works": [{"work": "w", "owner": "m1"}],
+    "artists.bios": [{"bio": "b", "owner": "m1"}],
     "artwork.files": [{"file": "w"}],
     "z.tickets": [{"ticket": "ada@example.com"}],
 }
@@ -83,7 +85,7 @@ def started(case: Case) -> bool:
 
 
 def test_retry_asks_again_what_failed_and_that_alone(here: World, plan: Plan, desk: Desk) -> None:
-    """`art` and `artwork` begin alike, and so do their visits: one must not be taken for the other."""
+    """`art` and `artists` begin alike, and so do their visits: one must not be taken for the other."""
     art = plan.visit_of("art.works").visit
     case = stopped(here, plan, Attention(art, "missing_index", "t"), Attention("1-x", MATCH, "a.notes"))
     moved = desk.retry(case)
@@ -116,8 +118,9 @@ def test_including_the_doubtful_asks_all_that_may_follow_again(here: World, plan
     case = stopped(here, plan, Attention(plan.visit_of("art.works").visit, MATCH, "art.works"))
     moved = desk.judge(case, "art.works", include=True)
     assert (moved.state, moved.decisions) == (State.GATHERING, {"art.works": "include"})
-    assert held(here, plan, case) == {"a.people", "a.notes", "z.tickets"}
-    assert done(here, case) == {plan.visit_of(p).visit for p in ("a.people", "a.notes", "z.tickets")}
+    beside = {"a.people", "a.notes", "artists.bios", "z.tickets"}
+    assert held(here, plan, case) == beside
+    assert done(here, case) == {plan.visit_of(p).visit for p in beside}
     assert here.book.events(case.case_id)[-1].about == {"decision": "include"}
 
 
