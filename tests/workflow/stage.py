@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -235,6 +236,18 @@ class Stage:
         finally:
             functions.update_function_configuration(FunctionName=name, Environment={"Variables": before})
 
+    @contextmanager
+    def denied(self, function: str, action: str, resource: str) -> Iterator[None]:
+        """The function may not do one thing that it otherwise may."""
+        iam, role = self.client("iam"), f"dsr-{function}-role"
+        statement = {"Effect": "Deny", "Action": action, "Resource": resource}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=policy)
+        try:
+            yield
+        finally:
+            iam.delete_role_policy(RoleName=role, PolicyName="denied")
+
     # -- acting as bad luck ----------------------------------------------------------------------
 
     def database(self, store: str) -> psycopg.Connection[Any]:
@@ -244,13 +257,55 @@ class Stage:
     @contextmanager
     def held(self, store: str, table: str) -> Iterator["Held"]:
         """The table locked, so that whoever reads it stands still; let go at the end, or by `let_go`."""
-        with ExitStack() as stack:
-            holder = stack.enter_context(psycopg.connect(self.running.stores.databases[store]))
-            # Not in line for the lock before it is there: nobody is to wait behind this very statement.
-            holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            held = Held(self, holder, store)
-            stack.callback(held.let_go)
+        held = Held(self, store, table)
+        try:
             yield held
+        finally:
+            held.let_go()
+
+    @contextmanager
+    def without_login(self) -> Iterator[None]:
+        """The databases refuse the product's login."""
+        with self._login_of_dsr("NOLOGIN", "LOGIN"):
+            yield
+
+    @contextmanager
+    def without_connections(self) -> Iterator[None]:
+        """The databases are too busy to take a connection of the product's."""
+        with self._login_of_dsr("CONNECTION LIMIT 0", "CONNECTION LIMIT -1"):
+            yield
+
+    @contextmanager
+    def _login_of_dsr(self, broken: str, whole: str) -> Iterator[None]:
+        with self.database("events") as connection:
+            connection.execute(f"ALTER ROLE dsr {broken}")
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'dsr'")
+            try:
+                yield
+            finally:
+                connection.execute(f"ALTER ROLE dsr {whole}")
+
+    @contextmanager
+    def renamed(self, store: str, table: str) -> Iterator[None]:
+        """The table is not there under its name."""
+        with self.database(store) as connection:
+            connection.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
+            try:
+                yield
+            finally:
+                connection.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
+
+    @contextmanager
+    def without_access(self, store: str) -> Iterator[None]:
+        """The store's owner has taken back what its access role may do."""
+        iam, role = self.client("iam"), self.plan.stores[store].role.rsplit("/", 1)[-1]
+        name = iam.list_role_policies(RoleName=role)["PolicyNames"][0]
+        policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        iam.delete_role_policy(RoleName=role, PolicyName=name)
+        try:
+            yield
+        finally:
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
 
     def workers(self, function: str) -> list[psutil.Process]:
         """The processes that run a function at the moment."""
@@ -287,31 +342,56 @@ class Stage:
         processes.start(self.running.home, self.cloud.port)
 
 
-@dataclass
 class Held:
-    """A lock on a table, and who waits for it."""
+    """A lock on a table, and who waits for it. At most one worker may be reading the table."""
 
-    stage: Stage
-    holder: psycopg.Connection[Any]
-    store: str
+    def __init__(self, stage: Stage, store: str, table: str) -> None:
+        self._stage, self._store, self._table = stage, store, table
+        self._holder = self._connect()
+        self._lock(self._holder)
 
-    def waiting(self) -> psutil.Process:
-        """The worker that stands before the lock."""
-        return self.stage.until("a worker to stand before the lock", self._waiting)
+    def waiting(self, workers: int = 1) -> psutil.Process:
+        """One of so many workers that stand before the lock, waited for."""
+        return self._stage.until(f"{workers} to stand before the lock", lambda: self._waiting(workers))
 
-    def _waiting(self) -> psutil.Process | None:
-        with self.stage.database(self.store) as connection:
-            row = connection.execute(
-                "SELECT client_port FROM pg_stat_activity WHERE usename = 'dsr' AND wait_event_type = 'Lock'"
-                " AND datname = current_database()"
-            ).fetchone()
-        return next((w for w in self.stage.workers("store-sql") if row and _has_port(w, row[0])), None)
+    def let_one_pass(self) -> None:
+        """Let the worker that waits do one transaction; whoever comes next stands before the lock again."""
+        self.waiting()
+        following = self._connect()
+        with ThreadPoolExecutor(1) as pool:
+            granted = pool.submit(self._lock, following)
+            backend = following.info.backend_pid
+            self._stage.until("the next lock to stand in line", lambda: self._stands_in_line(backend))
+            self.let_go()
+            granted.result(SECONDS)
+        self._holder = following
 
     def let_go(self) -> None:
         """Give the table back; a second time changes nothing."""
-        if not self.holder.closed:
-            self.holder.rollback()
-            self.holder.close()
+        self._holder.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._stage.running.stores.databases[self._store])
+
+    def _lock(self, connection: psycopg.Connection[Any]) -> None:
+        connection.execute(f"LOCK TABLE {self._table} IN ACCESS EXCLUSIVE MODE")
+
+    def _stands_in_line(self, backend: int) -> bool:
+        with self._stage.database(self._store) as connection:
+            waits = connection.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'", [backend]
+            )
+            return waits.fetchone() is not None
+
+    def _waiting(self, workers: int) -> psutil.Process | None:
+        with self._stage.database(self._store) as connection:
+            rows = connection.execute(
+                "SELECT client_port FROM pg_stat_activity WHERE usename = 'dsr' AND wait_event_type = 'Lock'"
+                " AND datname = current_database()"
+            ).fetchall()
+        if len(rows) < workers:
+            return None
+        return next((w for w in self._stage.workers("store-sql") if _has_port(w, rows[0][0])), None)
 
 
 def _has_port(process: psutil.Process, port: int) -> bool:

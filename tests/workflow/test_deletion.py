@@ -1,0 +1,226 @@
+"""Deletions through the deployed workflow, each followed by a look at every record of everybody."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dsr.case import State
+from dsr.certificate import verify
+from infra.craftzone import load
+from infra.craftzone.load import Snapshot
+from infra.local import checks, demo, erasure_checks
+from infra.local.browser import Page
+from tests.workflow.stage import Stage
+from tests.workflow.story import Story
+
+pytestmark = [pytest.mark.cloud]
+
+LATE = "00000000-0000-4000-8000-000000000001"
+ERASED = (State.ERASED, State.ERASED_IN_PART)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def community_afterwards(stage: Stage) -> Iterator[None]:
+    """Those who were deleted are put back for the tests that follow."""
+    yield
+    load.load(stage.community, stage.running.stores)
+
+
+def snapshot(stage: Stage) -> Snapshot:
+    return load.snapshot(stage.running.stores)
+
+
+def faults(stage: Stage, who: str, before: Snapshot) -> list[str]:
+    """What is wrong in the stores after the deletion of `who`."""
+    truth = {c: list(records) for c, records in stage.community.records_of(who).items()}
+    needles = checks.Needles(stage.community.personal_values_of(who))
+    return erasure_checks.faults(stage.plan, truth, before, snapshot(stage), needles)
+
+
+class Deletion(Story):
+    """A request for deletion as its person lives it."""
+
+    def ask(self, email: str = "", **answers: str) -> "Deletion":
+        super().ask(email, right="deletion", **answers)
+        return self
+
+    def confirm_plan(self, **ticked: str) -> Page:
+        """Read the plan and confirm it."""
+        self.reaches(State.AWAITING_CONFIRMATION)
+        page = self.look()
+        self.page = self.browser.submit(
+            page, page.form("sure", action="/confirm-deletion"), sure="yes", **ticked
+        )
+        return self.page
+
+    def certificate(self) -> dict[str, Any]:
+        """Wait until all is erased; the certificate by the page's link, checked with the published key."""
+        self.reaches(*ERASED)
+        page = self.look()
+        link = next(link for link in page.links if link.endswith("/certificate"))
+        content = self.browser.get(demo.absolute(page, link)).body
+        key = self.browser.get(f"{self.stage.url}/.well-known/dsr-certificate-key.pem").body
+        return verify(content, key)
+
+
+@pytest.mark.parametrize(
+    "who", ["everything", "household_a", "shared_thread_a", "name_apostrophe", "name_arabic", "account_only"]
+)
+def test_exactly_what_is_theirs_is_gone_and_the_certificate_says_so(stage: Stage, who: str) -> None:
+    before = snapshot(stage)
+    story = Deletion(stage, who).ask()
+    story.prove()
+    story.confirm_plan()
+    said = story.certificate()
+    assert faults(stage, who, before) == []
+    truth = stage.community.records_of(who)
+    found = {(c["store"], c["collection"]): c["found"] for c in said["collections"]}
+    # Of files every version is counted; all else is one to one.
+    files = {("pictures", "pictures"), ("artwork", "originals")}
+    assert {c: n for c, n in found.items() if c not in files} == {
+        c: len(records) for c, records in truth.items() if c not in files
+    }
+    assert stage.versions(stage.outputs["StagingBucket"], f"cases/{story.case_id}/") == []
+    assert story.mail("deleted").subject
+
+
+def test_a_strangers_record_under_their_address_stays(stage: Stage) -> None:
+    before = snapshot(stage)
+    story = Deletion(stage, "mistyped_victim").ask()
+    story.prove()
+    case = story.reaches(State.NEEDS_ATTENTION)
+    for point in case.attention:
+        stage.command("case", "judge", story.case_id, point.about, "--exclude")
+    story.confirm_plan()
+    story.certificate()
+    assert faults(stage, "mistyped_victim", before) == []
+
+
+def test_what_arrives_while_a_store_is_down_is_found_and_erased_too(stage: Stage) -> None:
+    who = "household_b"
+    before = snapshot(stage)
+    story = Deletion(stage, who).ask()
+    story.prove()
+    story.reaches(State.AWAITING_CONFIRMATION)
+    member = story.person.key
+    with stage.renamed("network", "connections"):
+        story.confirm_plan()
+        case = story.reaches(State.NEEDS_ATTENTION)
+        assert [(p.visit, p.reason) for p in case.attention] == [
+            (stage.visit_of("network"), "missing_collection")
+        ]
+        # Their account is frozen and much of it gone; a job of the site writes on all the same.
+        with stage.database("events") as events:
+            events.execute(
+                "INSERT INTO event_entries"
+                " (entry_id, event, member_id, name, email, mailing_address, entered_at)"
+                " VALUES (%s, 'Late', %s, 'Late', 'late@example.com', '{}', now())",
+                (LATE, member),
+            )
+            events.execute(
+                "INSERT INTO artworks (artwork_id, entry_id, title, object_key, posted_at)"
+                " VALUES (999999999999, %s, 'Late', 'late/one.png', now())",
+                (LATE,),
+            )
+        bucket = stage.running.stores.artwork_bucket
+        stage.client("s3").put_object(Bucket=bucket, Key="late/one.png", Body=b"late")
+    stage.command("case", "retry", story.case_id)
+    story.certificate()
+    assert "found_again" in {event.name for event in stage.book.events(story.case_id)}
+    assert stage.versions(bucket, "late/") == []
+    assert faults(stage, who, before) == []
+
+
+def test_a_worker_killed_while_it_erases_leaves_nothing_and_takes_nothing_else(stage: Stage) -> None:
+    who = "many_logs"
+    before = snapshot(stage)
+    story = Deletion(stage, who).ask()
+    with stage.environment("store-sql", BUDGET_SECONDS="0"):
+        story.prove()
+        story.reaches(State.AWAITING_CONFIRMATION)
+        with stage.held("network", "connections") as held:
+            story.confirm_plan()
+            for _ in range(2):
+                held.let_one_pass()
+            held.waiting().kill()
+        story.certificate()
+    erased = stage.book.visits(story.case_id, "erase@0")[stage.visit_of("network")]
+    assert erased.calls > 5
+    assert faults(stage, who, before) == []
+
+
+def test_the_second_deletion_joins_the_first_and_the_copy_comes_before_both(stage: Stage) -> None:
+    who = "name_chinese"
+    before = snapshot(stage)
+    copy = Story(stage, who).ask()
+    copy.prove()
+    copy.reaches(State.READY)
+    first = Deletion(stage, who).ask()
+    first.prove()
+    first.confirm_plan()
+    second = Deletion(stage, who).ask()
+    second.prove()
+    assert second.reaches(State.CLOSED).joined == first.case_id
+    # It waits for the copy, which is not handed over yet.
+    stage.keep_clocks()
+    assert first.case().state is State.COOLING_OFF
+    assert copy.download().records
+    stage.keep_clocks()
+    first.certificate()
+    assert faults(stage, who, before) == []
+    # The copy that was handed over is not kept for download any longer than what it copied.
+    assert copy.case().state is State.CLOSED
+    assert stage.versions(stage.outputs["BundlesBucket"], f"bundles/{copy.case_id}/") == []
+
+
+def test_who_does_not_want_to_wait_for_the_copy_does_not(stage: Stage) -> None:
+    copy = Story(stage, "shared_thread_b").ask()
+    copy.prove()
+    copy.reaches(State.READY)
+    before = snapshot(stage)
+    story = Deletion(stage, "shared_thread_b").ask()
+    story.prove()
+    story.confirm_plan(waive="yes")
+    story.certificate()
+    assert faults(stage, "shared_thread_b", before) == []
+
+
+def test_a_cancelled_deletion_deletes_nothing(stage: Stage) -> None:
+    before = snapshot(stage)
+    story = Deletion(stage, "quoted").ask()
+    story.prove()
+    story.reaches(State.AWAITING_CONFIRMATION)
+    page = story.look()
+    story.page = story.browser.submit(page, page.form(action="/withdraw"))
+    story.reaches(State.WITHDRAWN)
+    assert snapshot(stage) == before
+
+
+def test_an_account_deleted_on_the_site_is_deleted_everywhere(stage: Stage) -> None:
+    who = "quoted"
+    before = snapshot(stage)
+    person = stage.community.person(who)
+    stage.people.add(who)
+    known = {case.case_id for case in stage.book.open_cases()}
+    [member] = stage.community.records_of(who)["members", "members"]
+    locators = {
+        "members.members.member_id": [member["member_id"]],
+        "members.members.sign_in_sub": [member["sign_in_sub"]],
+    }
+    entry = {
+        "EventBusName": "dsr-site",
+        "Source": "craftzone.site",
+        "DetailType": "account.deleted",
+        "Detail": json.dumps({"country": person.country, "locators": locators}),
+    }
+    stage.client("events").put_events(Entries=[entry])
+    case_id = stage.until(
+        "a case of the site's",
+        lambda: next((c.case_id for c in stage.book.open_cases() if c.case_id not in known), None),
+    )
+    stage.cases.append(case_id)
+    case = stage.reaches(case_id, *ERASED)
+    assert (case.channel, case.contacts) == ("site", ())
+    assert faults(stage, who, before) == []
