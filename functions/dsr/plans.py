@@ -7,10 +7,18 @@ from dsr.datamap.plan import Plan, from_json, load, to_json
 
 
 def keep(bucket: str) -> str:
-    """Store the shipped plan under its version; returns the version. Harmless when it is there already."""
+    """Store the shipped plan under its version; returns the version. Harmless when it is there already.
+
+    Once per worker: what a worker has stored stays.
+    """
     plan = load()
-    client("s3").put_object(Bucket=bucket, Key=_key(plan.version), Body=to_json(plan).encode())
+    if (bucket, plan.version) not in _kept:
+        client("s3").put_object(Bucket=bucket, Key=_key(plan.version), Body=to_json(plan).encode())
+        _kept.add((bucket, plan.version))
     return plan.version
+
+
+_kept: set[tuple[str, str]] = set()
 
 
 def of_version(version: str, bucket: str) -> Plan:
