@@ -2,7 +2,8 @@
 
 Works until its time budget ends and saves where it is. The saved place also lists the parts that
 belong to it, each written once under a name of its own: so a worker killed anywhere, or a second one
-at the same visit, leaves at most parts that nobody reads, and whoever saves first goes on.
+at the same visit, leaves at most parts that nobody reads, and whoever saves first goes on. What is too
+little for an object of its own lies in the place itself: most people's records are one object per visit.
 """
 
 import secrets
@@ -21,6 +22,7 @@ from dsr.staging import Staging
 from dsr.stores.base import REDACTED, Record, Store
 
 _PART_BYTES = 8 * 1024 * 1024  # of records per sealed object: bounds the memory of whoever reads it
+_PLACE_BYTES = 64 * 1024  # of records that lie in the place itself
 _KNOWN = "known.json"
 
 
@@ -42,7 +44,7 @@ class _Progress:
     collection: int = 0
     way: int = 0
     after: Any = None
-    parts: dict[str, list[str]] = field(default_factory=dict)  # names by folder, in order
+    parts: dict[str, list[str]] = field(default_factory=dict)  # by folder, in order: names, or lines
     counts: dict[str, int] = field(default_factory=dict)
     doubtful: dict[str, int] = field(default_factory=dict)
     done: bool = False
@@ -77,6 +79,7 @@ class Gathering:
         self._progress, self._tag = _Progress(), ""
         self._writer = secrets.token_hex(4)
         self._found: dict[str, list[Any]] = {}  # values per parent field
+        self._places: dict[str, Any] = {}  # of other visits, as they were first read
         self._buffers: dict[tuple[str, bool], list[bytes]] = {}
         self._buffered = 0
 
@@ -85,7 +88,9 @@ class Gathering:
         self._load()
         if self._progress.done:
             return self._result("done")
-        self._known = read_known(self._plan, self._requester, self._staging, self._number)
+        if any(way.identity for c in self._plan.collections_of(self._visit) for way in c.ways):
+            # What is found by a reference is sound by itself: nothing is compared then.
+            self._known = read_known(self._plan, self._requester, self._staging, self._number, self._places)
         try:
             finished = self._gather()
         except StoreFault as fault:
@@ -171,12 +176,17 @@ class Gathering:
         self._buffered += len(line)
 
     def _flush(self) -> None:
+        held = sum(len(part) for parts in self._progress.parts.values() for part in parts)
+        small = held + self._buffered <= _PLACE_BYTES
         for (name, sound), lines in self._buffers.items():
             path = f"{self._visit.store}.{name}"
             folder = folder_of("staged" if sound else "doubtful", path, self._number)
             parts = self._progress.parts.setdefault(folder, [])
             part = f"{folder}{len(parts):06d}-{self._writer}"
-            self._staging.put(part, b"".join(lines))
+            if small:
+                part = b"".join(lines).decode()
+            else:
+                self._staging.put(part, b"".join(lines))
             parts.append(part)
         self._buffers.clear()
         self._buffered = 0
@@ -210,7 +220,7 @@ class Gathering:
     def _parents(self, path: str) -> Iterator[dict[str, Any]]:
         """The records of the collection `path` of this round and all before: their children outlive them."""
         if self._plan.visit_of(path) != self._visit:
-            yield from staged(self._staging, self._plan, path, number=self._number)
+            yield from staged(self._staging, self._plan, path, number=self._number, places=self._places)
             return
         if self._number:
             yield from staged(self._staging, self._plan, path, number=self._number - 1)
@@ -236,14 +246,24 @@ def folder_of(kind: str, path: str, number: int = 0) -> str:
     return f"{kind if number == 0 else f'{kind}@{number}'}/{path.replace('.', '/')}/"
 
 
-def read_known(plan: Plan, requester: Requester, staging: Staging, number: int = 0) -> Known:
-    """What the requester typed to be compared, and what the sound records tell that are staged so far."""
+def read_known(
+    plan: Plan,
+    requester: Requester,
+    staging: Staging,
+    number: int = 0,
+    places: dict[str, Any] | None = None,
+) -> Known:
+    """What the requester typed to be compared, and what the sound records tell that are staged so far.
+
+    `places`: see `parts_of`.
+    """
+    places = {} if places is None else places
     claims = {kind: point(kind, value) for kind, value in requester.claims.items()}
     known = Known(points={kind: {said} for kind, said in claims.items() if said})
     known.add(staging.get_json(_KNOWN) or {})
     for collection in plan.collections.values():
         if Known.can_learn(collection):
-            for record in staged(staging, plan, collection.path, number=number):
+            for record in staged(staging, plan, collection.path, number=number, places=places):
                 known.learn(collection, record["values"])
     return known
 
@@ -273,27 +293,40 @@ def proven_contacts(case: Case, requester: Requester) -> list[str]:
 
 
 def staged(
-    staging: Staging, plan: Plan, path: str, kind: str = "staged", number: int = 0
+    staging: Staging,
+    plan: Plan,
+    path: str,
+    kind: str = "staged",
+    number: int = 0,
+    places: dict[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Every staged record of the collection `path`, part by part: {"values": …, "original": …}.
 
     `kind`: staged for the sound ones, doubtful for those that a person must judge. Those of the round
-    `number` and all before.
+    `number` and all before. `places`: see `parts_of`.
     """
     for earlier in range(number + 1):
-        yield from read_parts(staging, parts_of(staging, plan, path, kind, earlier))
+        yield from read_parts(staging, parts_of(staging, plan, path, kind, earlier, places))
 
 
-def parts_of(staging: Staging, plan: Plan, path: str, kind: str, number: int) -> list[str]:
-    """The names of the staged parts of a collection in the round `number`, in order."""
-    progress = staging.get_json(place(plan.visit_of(path).visit, number)) or {}
-    return list(progress.get("parts", {}).get(folder_of(kind, path, number), ()))
+def parts_of(
+    staging: Staging, plan: Plan, path: str, kind: str, number: int, places: dict[str, Any] | None = None
+) -> list[str]:
+    """The staged parts of a collection in the round `number`, in order, for `read_parts`.
+
+    `places` takes in what is read on the way, for the next one who asks within the same step.
+    """
+    places = {} if places is None else places
+    name = place(plan.visit_of(path).visit, number)
+    if name not in places:
+        places[name] = staging.get_json(name) or {}
+    return list(places[name].get("parts", {}).get(folder_of(kind, path, number), ()))
 
 
 def read_parts(staging: Staging, parts: Iterable[str]) -> Iterator[dict[str, Any]]:
     """The records of these parts. Raises RuntimeError if one is not there."""
-    for name in parts:
-        content = staging.get(name)
+    for part in parts:
+        content = part.encode() if part.startswith("{") else staging.get(part)
         if content is None:
-            raise RuntimeError(f"staged part {name} vanished")
+            raise RuntimeError(f"staged part {part} vanished")
         yield from from_lines(content)

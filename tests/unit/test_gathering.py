@@ -289,6 +289,7 @@ def some_rows(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
     ticks=st.lists(st.integers(0, 4), min_size=1, max_size=6),
     kills=st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=12),
     part_bytes=st.sampled_from([1, 150, 10**6]),
+    place_bytes=st.sampled_from([0, 200, 10**6]),
 )
 @settings(max_examples=300)
 def test_killed_late_and_cut_anywhere_it_stages_what_one_clean_run_would(
@@ -298,6 +299,7 @@ def test_killed_late_and_cut_anywhere_it_stages_what_one_clean_run_would(
     ticks: list[int],
     kills: list[tuple[int, bool]],
     part_bytes: int,
+    place_bytes: int,
 ) -> None:
     fate = Fate(act=_kill)
     staging = Memory(fate)
@@ -305,7 +307,7 @@ def test_killed_late_and_cut_anywhere_it_stages_what_one_clean_run_would(
     budget = _endless(ticks)
     pending = iter(kills)
     results = []
-    with mock.patch.object(gathering, "_PART_BYTES", part_bytes):
+    with mock.patch.multiple(gathering, _PART_BYTES=part_bytes, _PLACE_BYTES=place_bytes):
         for visit in visits_of(plan):
             for _ in range(400):
                 fate.countdown, fate.after = next(pending, (-1, False))
@@ -353,8 +355,12 @@ MANY = {
 
 @pytest.mark.parametrize("cut", [None, *range(4, 24)])
 @pytest.mark.parametrize("after", [False, True])
-def test_two_workers_at_one_visit_lose_and_double_nothing(plan: Plan, cut: int | None, after: bool) -> None:
+@pytest.mark.parametrize("place_bytes", [0, 10**6])
+def test_two_workers_at_one_visit_lose_and_double_nothing(
+    plan: Plan, cut: int | None, after: bool, place_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While the first is in the middle of any call, another works at the same visit, or is killed at it."""
+    monkeypatch.setattr(gathering, "_PLACE_BYTES", place_bytes)
     case = a_case(plan)
     who, rest = visits_of(plan)[0], plan.visit_of("a.notes")
     for at in range(1, 30):
@@ -416,12 +422,28 @@ def test_every_call_goes_on_by_a_page_at_least(plan: Plan) -> None:
 def test_memory_is_bounded_by_parts_however_the_store_pages(plan: Plan) -> None:
     rows = {**MANY, "a.notes": [{"n": n, "owner": "1", "phone": "", "text": "x" * 1000} for n in range(50)]}
     staging = Memory(Fate())
-    with mock.patch.object(gathering, "_PART_BYTES", 5000):
+    with mock.patch.multiple(gathering, _PART_BYTES=5000, _PLACE_BYTES=1000):
         for visit in visits_of(plan):
             gather(plan, a_case(plan), visit, staging, Shelves(rows, _endless([2]), Fate()))
     parts = [len(c) for n, c in staging.held.items() if n.startswith("staged/a/notes/")]
     assert len(parts) > 5
     assert max(parts) < 5000 + 2 * 1200
+
+
+def test_little_lies_in_the_place_itself_and_much_beside_it(plan: Plan) -> None:
+    staging = Memory(Fate())
+    with mock.patch.object(gathering, "_PLACE_BYTES", 1000):
+        for visit in visits_of(plan):
+            gather(plan, a_case(plan), visit, staging, Shelves(MANY, _endless([9]), Fate()))
+        assert not [name for name in staging.held if name.startswith("staged/")]
+        assert len(held(plan, staging)["a.notes"]) == 9
+        rows = {**MANY, "a.notes": [{"n": n, "owner": "1", "phone": "", "text": "x" * 50} for n in range(99)]}
+        again = Memory(Fate())
+        with mock.patch.object(gathering, "_PART_BYTES", 500):
+            for visit in visits_of(plan):
+                gather(plan, a_case(plan), visit, again, Shelves(rows, _endless([2]), Fate()))
+    assert len(held(plan, again)["a.notes"]) == 99
+    assert max(len(content) for name, content in again.held.items() if name.startswith("progress/")) < 6000
 
 
 # -- what finds records, and what does not ---------------------------------------------------------
@@ -797,7 +819,8 @@ def test_killed_while_visits_are_put_back_it_still_finds_all(here: World, plan: 
 
 def test_lines_of_a_part_that_vanished_are_an_error_and_not_an_empty_collection(plan: Plan) -> None:
     staging = Memory(Fate())
-    gather(plan, a_case(plan), visits_of(plan)[0], staging, Shelves(MANY, _endless([9]), Fate()))
+    with mock.patch.object(gathering, "_PLACE_BYTES", 0):
+        gather(plan, a_case(plan), visits_of(plan)[0], staging, Shelves(MANY, _endless([9]), Fate()))
     [part] = [n for n in staging.held if n.startswith("staged/")]
     assert len(list(from_lines(staging.held[part]))) == 1
     del staging.held[part]

@@ -57,6 +57,7 @@ class BundleBuilder:
         self._bucket, self._key = bucket, key
         self._ends_at, self._clock = ends_at, clock
         self._taken: dict[str, set[str]] = {}  # names of files per store
+        self._places: dict[str, Any] = {}  # of the visits: nobody gathers any more
 
     def run(self, made_at: datetime) -> int | None:
         """Build until finished (returns the size in bytes) or out of time (None: call again).
@@ -114,7 +115,7 @@ class BundleBuilder:
                 )
 
     def _data(self, collection: Collection, progress: _Progress, archive: Archive) -> None:
-        records = staged(self._staging, self._plan, collection.path)
+        records = staged(self._staging, self._plan, collection.path, places=self._places)
         first = next(records, None)
         if first is None:
             return
@@ -137,7 +138,7 @@ class BundleBuilder:
 
     def _originals(self, collection: Collection) -> Iterator[dict[str, Any]]:
         if "key_template" in collection.options and "content" not in collection.never:
-            for record in staged(self._staging, self._plan, collection.path):
+            for record in staged(self._staging, self._plan, collection.path, places=self._places):
                 if "original" in record:
                     yield record["original"]
 
