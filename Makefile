@@ -57,7 +57,8 @@ MAP ?= infra/craftzone/datamap.yaml
 deploy: $(READY) ## build for AWS and deploy template.yaml (MAP=datamap.yaml SET="account=... region=...")
 	$(PY) -m infra.build --aws --map $(MAP) $(foreach value,$(SET),--set $(value))
 	$(VENV)/bin/sam deploy $(if $(wildcard samconfig.toml),,--guided) --template-file template.yaml \
-		--capabilities CAPABILITY_NAMED_IAM $(if $(wildcard samconfig.toml),--resolve-s3)
+		--capabilities CAPABILITY_NAMED_IAM --no-fail-on-empty-changeset \
+		$(if $(wildcard samconfig.toml),--resolve-s3)
 
 docs: $(READY) ## write anew what the documentation takes from the code
 	$(PY) docs/draw.py

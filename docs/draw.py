@@ -155,7 +155,7 @@ def _box(name: str, state: Machine, folded: str) -> str:
     mark = f" {_BACK}" if "" in ways else f" else {_BACK}" if "else" in ways else ""
     done = _done(state)
     label = f"{name}{mark}" + (f"<br/>{done}" if done else "")
-    shapes = {"Choice": f'{{"{label}"}}', "Succeed": f'(["{label}"])'}
+    shapes = {"Choice": f'{{"{label}"}}', "Succeed": f'(["{label}"])', "Fail": f'(["{label}"])'}
     return name + shapes.get(state["Type"], f'["{label}"]')
 
 
