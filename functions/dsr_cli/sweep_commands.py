@@ -32,8 +32,7 @@ def _run(options: argparse.Namespace) -> None:
     stack = outputs(options.name)
     book = Sweepbook(stack["CasesTable"])
     if options.dry_run:
-        name = _dry_run(stack["SweepWorkflow"])
-        print_sweep(book, _header(book, name))
+        print_sweep(book, _header(book, _dry_run(stack["SweepWorkflow"], book)))
     elif options.show:
         print_sweep(book, _header(book, options.show))
     else:
@@ -48,8 +47,11 @@ def _header(book: Sweepbook, name: str) -> Header:
     return header
 
 
-def _dry_run(workflow: str) -> str:
-    """Begin a dry run beside the day's own sweep, and wait for its end. Returns its name."""
+def _dry_run(workflow: str, book: Sweepbook) -> str:
+    """Begin a dry run beside the day's own sweep, and wait for its end. Returns its name.
+
+    Raises DsrError if it did not come to its end; one that found a fault in a store did.
+    """
     name = f"{datetime.now(UTC):%Y-%m-%d-dry-run-%H%M%S}"
     states = client("stepfunctions")
     execution = states.start_execution(
@@ -60,7 +62,8 @@ def _dry_run(workflow: str) -> str:
         if time.monotonic() > end:
             raise DsrError(f"the dry run still runs; look later: dsr sweep --show {name}")
         time.sleep(_LOOK_SECONDS)
-    if status != "SUCCEEDED":
+    header = book.header(name)
+    if header is None or not header.concluded_at:
         raise DsrError(f"the dry run ended {status}: {execution}")
     return name
 
