@@ -213,9 +213,17 @@ class Case:
 def next_step(case: Case) -> str:
     """The name of the workflow's next step for the case; `rest` when a person must act or it has ended."""
     step = STEPS.get(case.state, REST)
-    if step == "await_confirmation" and case.state not in case.notices:
-        return "announce"  # the person is told that the plan waits for them, then waited for
-    return REST if step == "announce" and case.state in case.notices else step
+    told = notice_of(case) in case.notices
+    if step in ("await_confirmation", "cool_off") and not told:
+        return "announce"  # the person is told what waits for them, then waited for
+    if case.state is State.CLOSED and case.joined and not told:
+        return "announce"
+    return REST if step == "announce" and told else step
+
+
+def notice_of(case: Case) -> str:
+    """The notice that tells the person where the case stands: called like the state, or `joined`."""
+    return "joined" if case.state is State.CLOSED and case.joined else case.state.value
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Gathering:
         self._known = Known()
         self._progress, self._tag = _Progress(), ""
         self._writer = secrets.token_hex(4)
-        self._found: dict[str, list[Any]] = {}  # values per parent field
+        self._found: dict[Way, list[Any]] = {}  # values by the way they are looked for
         self._places: dict[str, Any] = {}  # of other visits, as they were first read
         self._buffers: dict[tuple[str, bool], list[bytes]] = {}
         self._buffered = 0
@@ -203,22 +203,40 @@ class Gathering:
         """The values to look for by `way`, distinct and in a fixed order, so that cursors stay true."""
         if way.identity:
             # No phone number is proven yet by any means, so only addresses find records.
-            proven = proven_contacts(self._case, self._requester) if way.identity.kind == "email" else ()
+            proven = self._addresses() if way.identity.kind == "email" else ()
             return sorted({normalise(contact, way.identity.normalise) for contact in proven})
-        if way.parent not in self._found:
-            store, name, path = way.parent.split(".", 2)
+        if way not in self._found:
+            path = way.parent.split(".", 2)[2]
             told = self._requester.locators.get(way.parent, ())
             try:
-                found = {*told} | {
-                    v for r in self._parents(f"{store}.{name}") for v in each_at(r["values"], path)
-                }
+                found = {*told} | {v for r in self._parents(way) for v in each_at(r["values"], path)}
             except TypeError:  # a mapping
                 raise StoreFault("malformed_data", f"{way.parent}: not a value but several") from None
-            self._found[way.parent] = sorted(found - {""}, key=lambda v: (as_text(v), type(v).__name__))
-        return self._found[way.parent]
+            self._found[way] = sorted(found - {""}, key=lambda v: (as_text(v), type(v).__name__))
+        return self._found[way]
 
-    def _parents(self, path: str) -> Iterator[dict[str, Any]]:
-        """The records of the collection `path` of this round and all before: their children outlive them."""
+    def _addresses(self) -> list[str]:
+        """The proven addresses; in a case of the site's own, those that the account's record holds."""
+        proven = proven_contacts(self._case, self._requester)
+        if self._case.channel != "site" or self._visit.resolves:
+            return proven
+        accounts = [c for c in self._plan.collections.values() if c.account]
+        return proven + [
+            str(address)
+            for account in accounts
+            for w in account.ways
+            if w.identity and w.identity.verified
+            for record in staged(self._staging, self._plan, account.path)
+            for address in each_at(record["values"], w.field)
+        ]
+
+    def _parents(self, way: Way) -> Iterator[dict[str, Any]]:
+        """The records that `way` leads from, of this round and all before: their children outlive them."""
+        path = ".".join(way.parent.split(".", 2)[:2])
+        if way.own:
+            if self._number:
+                yield from staged(self._staging, self._plan, path, number=self._number - 1)
+            return
         if self._plan.visit_of(path) != self._visit:
             yield from staged(self._staging, self._plan, path, number=self._number, places=self._places)
             return

@@ -35,7 +35,8 @@ def take_site_event(event: dict[str, Any]) -> dict[str, str]:
     """Open the deletion case of an `account.deleted` event. Returns {"case_id"}.
 
     `event`: as EventBridge delivers it; `detail` has `locators` (values by `store.collection.field`,
-    such as {"members.members.member_id": ["m-1"]}) and may have `email` and `country`. The same event
+    such as {"members.members.member_id": ["m-1"]}) and may have `country`. Only ids are taken, never an
+    address or a number that names a person: an event that fails waits in a queue. The same event
     delivered twice (EventBridge: at least once) is one case. Raises Refused for an event without
     locators that the data map knows.
     """
@@ -70,7 +71,12 @@ def take_site_event(event: dict[str, Any]) -> dict[str, str]:
 
 def read_detail(detail: dict[str, Any], plan: Plan) -> Requester:
     """Who the event is about. Raises Refused for locators that find nothing anywhere. Pure."""
-    known = {f"{c.path}.{name}" for c in plan.collections.values() for name in (*c.feeds, *c.fields)}
+    known = {
+        f"{c.path}.{name}"
+        for c in plan.collections.values()
+        for name, f in c.fields.items()
+        if not f.category.startswith("user.contact")
+    }
     locators = {
         name: [str(v) for v in values if str(v)]
         for name, values in (detail.get("locators") or {}).items()
@@ -78,7 +84,4 @@ def read_detail(detail: dict[str, Any], plan: Plan) -> Requester:
     }
     if not any(locators.values()):
         raise Refused("the event has no locators that the data map knows")
-    email = str(detail.get("email") or "")
-    return Requester(
-        (email,) if "@" in email else (), country=str(detail.get("country") or ""), locators=locators
-    )
+    return Requester((), country=str(detail.get("country") or ""), locators=locators)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsr import plans
-from dsr.case import REST, Case, State, next_step
+from dsr.case import REST, Case, State, next_step, notice_of
 from dsr.casebook import Casebook, Visit, now, work_name
 from dsr.confirming import freezing
 from dsr.datamap.plan import Plan, VisitPlan
@@ -46,8 +46,7 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
         if case.state is State.VERIFIED:
             case = book.move(case, State.GATHERING, "gathering_started", "workflow")
         return visits_to_make(plan, book, case, step)
-    # The notice that tells the person of a state is called like the state.
-    return {"step": step, "waves": [], "notice": case.state.value}
+    return {"step": step, "waves": [], "notice": notice_of(case)}
 
 
 def _may_begin(book: Casebook, case: Case) -> bool:

@@ -328,6 +328,9 @@ def _collection(store: str, name: str, c: MapCollection) -> Collection:
     # References come before identities: the records they find are certain, and give the second
     # matching points that less certain matches are compared with.
     ways = [Way(n, None, f.references) for n, f in c.fields.items() if f.references]
+    if c.account and c.account == c.key[0]:
+        # By its own key an account is found that the site names, and that one round of erasing knew.
+        ways.insert(0, Way(c.account, None, f"{store}.{name}.{c.account}", own=True))
     for field_name, f in c.fields.items():
         if f.identity:
             i = f.identity
@@ -392,8 +395,9 @@ def _visits(
             )
         for path in ready:
             collection = left.pop(path)
-            if not any(w.parent or (w.identity and w.identity.kind == "email") for w in collection.ways):
-                only = " (a phone number is not proven by any means yet)" if collection.ways else ""
+            leads = [w for w in collection.ways if not w.own]
+            if not any(w.parent or (w.identity and w.identity.kind == "email") for w in leads):
+                only = " (a phone number is not proven by any means yet)" if leads else ""
                 raise source.error(
                     ("stores", collection.store, "collections", collection.name),
                     f"no way to find a person here{only}: give a field an `identity` or `references`",

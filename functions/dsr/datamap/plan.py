@@ -33,6 +33,7 @@ class Way:
     field: str
     identity: Identity | None = None
     parent: str = ""  # store.collection.field
+    own: bool = False  # accounts by their own key, told by the site or known from a round before
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ class Collection:
 
     @property
     def parents(self) -> set[str]:
-        """The collections (paths) whose values find records here."""
-        return {".".join(way.parent.split(".", 2)[:2]) for way in self.ways if way.parent}
+        """The collections (paths) whose values find records here; not itself, by an account's own key."""
+        ways = (way for way in self.ways if way.parent and not way.own)
+        return {".".join(way.parent.split(".", 2)[:2]) for way in ways}
 
     @property
     def masks(self) -> dict[str, str]:
@@ -199,7 +201,7 @@ def from_json(text: str | bytes) -> Plan:
     collections = {}
     for path, c in raw["collections"].items():
         ways = tuple(
-            Way(w["field"], Identity(**w["identity"]) if w["identity"] else None, w["parent"])
+            Way(w["field"], Identity(**w["identity"]) if w["identity"] else None, w["parent"], w["own"])
             for w in c["ways"]
         )
         fields = {name: Field(**f) for name, f in c["fields"].items()}
