@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import access, cold_start, large_object, machine, many_rows, sweep
+from benchmarks import access, cold_start, deletion, large_object, machine, many_rows, sweep
 from benchmarks.figures import Figure, table, write
 from infra.local.home import LocalCloudError
 
@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         "cold_start": lambda: cold_start.measure(options.rounds, say),
         "large_object": lambda: large_object.measure(max(2, options.rounds // 3), say),
         "many_rows": lambda: many_rows.measure(options.rows, max(2, options.rounds // 3), say),
+        "deletion": lambda: deletion.measure(max(3, options.rounds // 3), say),
         "sweep": lambda: sweep.measure(max(3, options.rounds // 3), say),
         "access": lambda: access.measure(options.rounds, options.port, options.people, say),
     }
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    names = ("cold_start", "large_object", "many_rows", "sweep", "access")
+    names = ("cold_start", "large_object", "many_rows", "deletion", "sweep", "access")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names)}; all without any")
     parser.add_argument("--rounds", type=int, default=9, help="of what is measured in turns; default 9")

@@ -142,14 +142,10 @@ def test_sql_masks_without_touching_the_rest(sql: Any) -> None:
     sql.add(kinds.ME, 1)
     sql.add(kinds.NEIGHBOUR, 1)
     sql.store.erase(sql.collection, locate(sql), {"owner": "redacted", "amount": "null"})
-    assert (
-        count(
-            sql, "SELECT count(*) FROM rows WHERE owner = '[deleted]' AND amount IS NULL AND at IS NOT NULL"
-        )
-        == 1
-    )
-    owner = kinds.NEIGHBOUR.title()  # a constant of the tests
-    assert count(sql, f"SELECT count(*) FROM rows WHERE owner = '{owner}'") == 1  # noqa: S608
+    gone = "owner = '[deleted]' AND amount IS NULL AND at IS NOT NULL"
+    assert count(sql, f"SELECT count(*) FROM rows WHERE {gone}") == 1  # noqa: S608
+    theirs = f"owner = '{kinds.NEIGHBOUR.title()}' AND amount IS NOT NULL"
+    assert count(sql, f"SELECT count(*) FROM rows WHERE {theirs}") == 1  # noqa: S608
 
 
 def test_sql_a_row_that_others_refer_to_is_a_fault(sql: Any) -> None:

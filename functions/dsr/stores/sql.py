@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from sqlalchemy import (
+    ARRAY,
     Column,
     CursorResult,
     Delete,
@@ -30,7 +31,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy import values as value_list
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError
 
@@ -75,7 +75,7 @@ class SQLStore:
         self._engine: Engine | None = None
         self._tables: dict[str, Table] = {}
 
-    erase_at_once = _PAGE
+    erase_at_once = 10_000
 
     def find(
         self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor, whole: bool = True
@@ -115,8 +115,13 @@ class SQLStore:
             return
         table = self._table(collection)
         named = [_column(table, collection, name) for name in (*collection.key, *collection.guards)]
-        rows = [tuple(_typed_one(c, r.get(c.name)) for c in named) for r in records]
-        chosen = value_list(*(column(c.name, c.type) for c in named), name="chosen").data(rows)
+        # One array a column: the statement is the same for any number of rows, so it is made once.
+        arrays = [
+            bindparam(f"all_{c.name}", [_typed_one(c, r.get(c.name)) for r in records], type_=ARRAY(c.type))
+            for c in named
+        ]
+        columns = [column(c.name, c.type) for c in named]
+        chosen = func.unnest(*arrays).table_valued(*columns, name="chosen").render_derived()
         same = [table.c[name] == chosen.c[name] for name in collection.key]
         # Equal also where both are null: who a record belongs to may be told by another field.
         same += [table.c[name].is_not_distinct_from(chosen.c[name]) for name in collection.guards]
