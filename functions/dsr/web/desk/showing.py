@@ -68,6 +68,7 @@ _SHORT = {
     "sign_in_mismatch": "Signed in with another account",
     "no_answer": "No answer",
     "keeps_arriving": "Data keeps arriving",
+    "step_failed": "The worker failed",
     "workflow_failed": "The workflow failed",
 }
 

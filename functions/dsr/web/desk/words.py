@@ -89,44 +89,49 @@ class Fault:
     do: str
 
 
-_RETRY = "Then retry."
+# A case ends with the data map it began with: for it, only the store can be mended (docs/operating.md).
+_MAP = "If it is the data map that is wrong, correct it for later cases; this one goes on without the store."
 FAULTS: dict[str, Fault] = {
     "missing_collection": Fault(
         "The store has no such table, bucket or pool.",
-        f"Ask its owner whether it was renamed or removed. Correct the data map and deploy it. {_RETRY}",
+        f"Have its owner bring it back, then retry. {_MAP}",
     ),
     "missing_index": Fault(
         "The store cannot be searched by this field without reading everything.",
-        f"Have its owner add the index that the data map names, or name the right one there. {_RETRY}",
+        "Have its owner add the index that is named here, then retry.",
     ),
     "missing_field": Fault(
-        "The data map names a field that the store does not have.",
-        f"Compare the map with the store: the field was renamed or dropped. Correct the map. {_RETRY}",
+        "The data map names a field that the store does not have, or a key that is not the table’s.",
+        f"Have its owner bring the field back, then retry. {_MAP}",
     ),
     "missing_permission": Fault(
         "The store refuses us.",
-        "Its owner deploys the role that dsr map compile writes (roles.template.json), or grants what is "
-        f"missing in it. {_RETRY}",
+        "Have its owner deploy the roles of the data map again (roles.template.json), and look at keys and "
+        "policies of their own; then retry.",
     ),
     "missing_connection": Fault(
-        "The store cannot be reached, or refuses the login.",
-        f"Check that it runs, its network and security groups, and the secret with its password. {_RETRY}",
+        "The secret of the database is not there, or the database refuses the login.",
+        "Have its owner correct the secret, then retry.",
     ),
     "malformed_data": Fault(
         "The store holds something that cannot be read as the data map says.",
-        f"Have its owner look at the records named here, or correct the map. {_RETRY}",
+        f"Have its owner mend what is named here, then retry. {_MAP}",
     ),
     "still_referenced": Fault(
-        "The store does not let a record go, since others still point at it.",
-        f"Have its owner name what points there; the data map lacks that reference. {_RETRY}",
+        "The store does not let a record go: rows that the data map does not know refer to it.",
+        "Have its owner give that foreign key a rule for deletion, or take those rows out; then retry.",
     ),
     "unsupported": Fault(
         "The store holds or asks for something that this version cannot do.",
-        "Have an engineer look. Retrying alone does not help.",
+        f"Have an engineer look; retrying alone does not help. {_MAP}",
     ),
     "no_answer": Fault(
-        "The store did not answer, also when asked again.",
+        "The store was not asked, or its answer was not noted.",
         "Retry. If it stays so, have an engineer look at the log of its worker.",
+    ),
+    "step_failed": Fault(
+        "The worker failed at every try, with the error that is named here.",
+        "Have an engineer look at the log of the worker, then retry.",
     ),
     "unverified_match": Fault(
         "Records were found by an address that may be somebody else’s, and nothing else in them tells.",
@@ -143,11 +148,11 @@ FAULTS: dict[str, Fault] = {
     ),
     "keeps_arriving": Fault(
         "New data of this person keeps arriving while it is erased.",
-        f"Find what still writes to this store (an import, another system) and stop it. {_RETRY}",
+        "Find what still writes to this store (an import, another system) and stop it; then retry.",
     ),
     "workflow_failed": Fault(
         "The workflow failed again and again at this step.",
-        "Have an engineer look at the failed executions and the function’s log. Then retry.",
+        "Have an engineer look at the failed executions and the function’s log, then retry.",
     ),
 }
 _UNKNOWN = Fault("The worker reported this.", "Have an engineer look. Then retry.")
@@ -164,7 +169,8 @@ EVENTS = {
     "contact_confirmed": "Address confirmed",
     "contact_skipped": "Address given up",
     "sign_in_given_up": "Could not sign in",
-    "confirmed": "Confirmed by the requester",
+    "deletion_confirmed": "Plan confirmed by the requester",
+    "copy_waived": "Does not wait for the copy",
     "signed_in": "Signed in with the account",
     "notice_sent": "Notice mailed",
     "resolved": "Found out who it is",
@@ -187,6 +193,8 @@ EVENTS = {
     "retried": "Retried",
     "approved": "Approved",
     "refused": "Refused",
+    "expired": "Not confirmed in time",
+    "closed": "Closed",
     "withdrawn": "Withdrawn by the requester",
     "downloaded": "Downloaded",
     "looked_at": "Personal content looked at",
