@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
 from unittest import mock
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -19,6 +20,7 @@ import boto3
 
 from dsr.requests import Requests
 from tests.unit.front import REGION, Front, front_door_open, proxy_event
+from tests.unit.front import Page as Answered
 
 HOST = "abc123.execute-api.localhost"
 BUCKET = "bucket.localhost"
@@ -29,7 +31,7 @@ ACCOUNT = "sub-of-the-account"
 def stage(**environment: str) -> Iterator[tuple[Front, str]]:
     """The front door and the address of its pages."""
     with front_door_open(**environment) as front:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(front, threading.Lock()))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(front, threading.Lock()))
         port = server.server_port
         base = f"http://{HOST}:{port}/prod"
         ssm = boto3.client("ssm", region_name=REGION)
@@ -50,17 +52,29 @@ def stage(**environment: str) -> Iterator[tuple[Front, str]]:
             server.server_close()
 
 
-def _handler(front: Front, lock: threading.Lock) -> type[BaseHTTPRequestHandler]:
+def token_of(claims: dict[str, Any]) -> str:
+    """The ID token of somebody who signs in just now."""
+    at = int(time.time())
+    said = {"iss": "issuer", "aud": "client", "sub": ACCOUNT, "iat": at, "exp": at + 60, "auth_time": at}
+    return f"x.{base64.urlsafe_b64encode(json.dumps(said | claims).encode()).decode().rstrip('=')}.x"
+
+
+class Answering(Protocol):
+    """The function behind the pages."""
+
+    def answer(self, event: dict[str, Any]) -> Answered:
+        """What it says."""
+
+
+def handler_of(
+    front: Answering, lock: threading.Lock, claims_too: dict[str, Any] | None = None
+) -> type[BaseHTTPRequestHandler]:
+    """A server's handler. `claims_too`: what the token of who signs in says beside the usual."""
     nonces: dict[str, str] = {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._route(None)
-
-        def do_POST(self) -> None:
-            self._route(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode())
-
-        def _route(self, body: str | None) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode() or None
             split = urlsplit(self.path)
             query = {name: values[-1] for name, values in parse_qs(split.query).items()}
             if split.path == "/oauth2/authorize":
@@ -68,16 +82,17 @@ def _handler(front: Front, lock: threading.Lock) -> type[BaseHTTPRequestHandler]
                 back = f"{query['redirect_uri']}?code=the-code&state={query['state']}"
                 self._write(200, f'<title>Log in</title><a id="in" href="{back}">Log in</a>', {})
             elif split.path == "/oauth2/token":
-                at = int(time.time())
-                claims = {"iss": "issuer", "aud": "client", "sub": ACCOUNT, "nonce": nonces["newest"]}
-                claims |= {"iat": at, "exp": at + 60, "auth_time": at}
-                token = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-                self._write(200, json.dumps({"id_token": f"x.{token}.x"}), {})
+                token = token_of({"nonce": nonces["newest"], **(claims_too or {})})
+                self._write(200, json.dumps({"id_token": token}), {})
+            elif split.path == "/logout":
+                self._write(302, "", {"Location": query["logout_uri"]})
             elif self.headers["Host"].startswith(BUCKET):
                 named = {"Content-Disposition": query["response-content-disposition"]}
                 self._write(200, "the bundle", named | {"Content-Type": "application/zip"})
             else:
                 self._page(split.path.removeprefix("/prod") or "/", query, body)
+
+        do_POST = do_GET  # noqa: N815  the name that the base class calls
 
         def _page(self, path: str, query: dict[str, str], body: str | None) -> None:
             event = proxy_event(self.command, path, query or None, None, dict(self.headers), "127.0.0.1")
