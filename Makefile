@@ -34,8 +34,14 @@ up: $(READY) ## start the local cloud with everything deployed and leave it runn
 down: $(READY) ## stop it; what it holds is kept for the next `make up`
 	@$(PY) -m infra.local down
 
+# What runs in one process each shares the processors; the local cloud takes them for itself.
 test: lint ## lint, and every test (TESTS=tests/unit for a part, PYTEST="-k name" for options)
+ifneq ($(TESTS)$(PYTEST),)
 	$(PY) -m pytest $(PYTEST) $(TESTS)
+else
+	$(PY) -m pytest -q -n 2 --dist loadscope -m "not cloud"
+	$(PY) -m pytest -q -m cloud
+endif
 
 # The region and keys are placeholders: validation asks AWS nothing.
 lint: $(READY) ## style, types and templates
