@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import StringIO
@@ -321,14 +321,22 @@ class Stage:
 
     def function_session(self, function: str) -> boto3.Session:
         """A session with the very credentials that a function was given."""
-        worker = self.until(f"a worker of {function}", lambda: self.workers(function))[0]
-        given = worker.environ()
+        with ThreadPoolExecutor(1) as pool:
+            if not self.workers(function):  # called with nothing to do, to see it at work
+                pool.submit(self.invoke, function, {"case_id": "none"})
+            given = self.until(f"a worker of {function}", lambda: self._given(function))
         return boto3.Session(
             aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
             aws_session_token=given["AWS_SESSION_TOKEN"],
             region_name=processes.REGION,
         )
+
+    def _given(self, function: str) -> dict[str, str] | None:
+        for worker in self.workers(function):
+            with suppress(psutil.Error):  # ended meanwhile
+                return worker.environ()
+        return None
 
     def client_of(self, session: boto3.Session, service: str) -> Any:
         """A client of that session on this cloud."""
