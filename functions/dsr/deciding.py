@@ -40,7 +40,9 @@ class Desk:
         if include:
             visits = plans.of_version(case.map_version, self._bucket).from_visit(path)
             case = self._put_back(case, [v.visit for v in visits])
-            to, said = State.RESOLVING if visits[0].resolves else to, "include"
+            # What is half erased is not resolved anew: the next round takes what now counts.
+            anew = visits[0].resolves and case.resume is not State.CONFIRMING
+            to, said = State.RESOLVING if anew else to, "include"
         return self._resume(case, to, "judged", {"decision": said}, {**case.decisions, path: said})
 
     def join_accounts(self, case: Case) -> Case:
@@ -75,6 +77,8 @@ class Desk:
 
     def refuse(self, case: Case, reason: str) -> Case:
         """End the case with a reasoned refusal (`reason` is one of the fixed words of the notice)."""
+        if case.resume in (State.ERASING, State.CONFIRMING):
+            raise Conflict(f"case {case.case_id} is half erased: it can only be finished")
         check_move(case.state, State.REFUSED)  # a second refusal would only change the reason
         return self._resume(
             case, State.REFUSED, "refused", {"reason": reason}, case.decisions, outcome=reason
