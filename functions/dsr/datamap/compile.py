@@ -26,6 +26,25 @@ _CONNECTION_NEEDS = {
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
+class _Loader(
+    yaml.reader.Reader,
+    yaml.scanner.Scanner,
+    yaml.parser.Parser,
+    yaml.composer.Composer,
+    yaml.constructor.SafeConstructor,
+    yaml.resolver.Resolver,
+):
+    """YAML's safe loader, put together anew: other tools of the same process teach the shared one more."""
+
+    def __init__(self, stream: str) -> None:
+        yaml.reader.Reader.__init__(self, stream)
+        yaml.scanner.Scanner.__init__(self)
+        yaml.parser.Parser.__init__(self)
+        yaml.composer.Composer.__init__(self)
+        yaml.constructor.SafeConstructor.__init__(self)
+        yaml.resolver.Resolver.__init__(self)
+
+
 class _Source:
     """The file with the line of every path in it, so that an error can point."""
 
@@ -33,13 +52,13 @@ class _Source:
         self.path = path
         self.lines: dict[tuple[str, ...], int] = {}
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            node = yaml.compose(text, Loader=_Loader)  # type: ignore[arg-type]
             if node is None or node.tag == "tag:yaml.org,2002:null":
                 raise MapError(f"{path}:1: the file is empty")
             if not isinstance(node, yaml.MappingNode):
                 raise MapError(f"{path}:{node.start_mark.line + 1}: not a mapping of keys to values")
             self._walk(node, (), ())
-            self.content: dict[Any, Any] = yaml.safe_load(text)
+            self.content: dict[Any, Any] = yaml.load(text, Loader=_Loader)  # type: ignore[arg-type]  # noqa: S506
         except yaml.YAMLError as error:
             raise MapError(f"{path}:{_line(error, text)}: not YAML: {_problem(error)}") from None
         except ValueError as error:  # what looks like a date and is none
