@@ -102,7 +102,9 @@ class SQLStore:
                     query = query.where(
                         tuple_(*key) > tuple(_typed_one(c, v) for c, v in zip(key, last, strict=True))
                     )
-                rows = [dict(row) for row in _ask(connection, query, collection).mappings()]
+                found = _ask(connection, query, collection)
+                names = list(found.keys())
+                rows = [dict(zip(names, row, strict=True)) for row in found.all()]
                 more = len(rows) == _PAGE
                 last = json.loads(to_line({"k": [rows[-1][c.name] for c in key]}))["k"] if more else None
                 batch += not more
@@ -202,6 +204,7 @@ class SQLStore:
                 pool_pre_ping=True,
                 pool_recycle=300,
                 hide_parameters=True,  # SQLAlchemy would put the values into its exceptions' texts
+                native_inet_types=False,  # as text: Python's own classes take long and write some otherwise
                 connect_args={"connect_timeout": 5, "options": f"-c statement_timeout={_TIMEOUT * 1000}"},
             )
         return self._engine
