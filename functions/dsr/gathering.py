@@ -148,6 +148,7 @@ class Gathering:
     def _take(self, collection: Collection, ways: list[tuple[Way, set[str]]], found: list[Record]) -> None:
         now = self._progress.way
         included = self._case.decisions.get(collection.path) == "include"
+        tells = Known.can_learn(collection)
         for record in found:
             if self._number and may_stay(collection, record.values):
                 continue
@@ -161,7 +162,7 @@ class Gathering:
             sound = included or any(
                 is_sound(collection, ways[n][0], record.values, self._known, self._now) for n in led
             )
-            if sound:
+            if sound and tells:
                 self._known.learn(collection, record.values)
             self._put_by(collection, record, sound)
 

@@ -38,8 +38,18 @@ def to_line(record: dict[str, Any]) -> bytes:
         return to_line({name: _finite(value) for name, value in record.items()})
 
 
+# Made once: to make one takes as long as to write a small record.
+_WRITERS = {
+    escaped: json.JSONEncoder(
+        default=_plain, ensure_ascii=escaped, separators=(",", ":"), allow_nan=False
+    ).encode
+    for escaped in (False, True)
+}
+_read = json.JSONDecoder().decode
+
+
 def _dump(record: dict[str, Any], escaped: bool) -> str:
-    return json.dumps(record, default=_plain, ensure_ascii=escaped, separators=(",", ":"), allow_nan=False)
+    return _WRITERS[escaped](record)
 
 
 def _finite(value: Any) -> Any:
@@ -63,7 +73,7 @@ def from_lines(content: bytes) -> Iterator[dict[str, Any]]:
     # Only the line feed ends a line here: str.splitlines would also cut at U+2028 within a text.
     for line in content.split(b"\n"):
         if line:
-            yield json.loads(line)
+            yield _read(line.decode())
 
 
 def each_at(record: Any, path: str) -> Iterator[Any]:
@@ -81,6 +91,8 @@ def each_at(record: Any, path: str) -> Iterator[Any]:
 
 def at_path(record: dict[str, Any], path: str) -> Any:
     """The one value at `a.b.c` of nested records; None where there is none, or a list on the way."""
+    if "." not in path:
+        return record.get(path)
     value: Any = record
     for part in path.split("."):
         if not isinstance(value, dict):

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -119,7 +119,7 @@ class Collection:
             named.append(self.on_deletion["until"]["from"])
         return tuple(dict.fromkeys(name for name in named if name))
 
-    @property
+    @cached_property  # asked for every record
     def never(self) -> dict[str, str]:
         """The fields that may not be disclosed, with the reason."""
         return {name: f.reason for name, f in self.fields.items() if f.disclose == "never"}
