@@ -6,7 +6,7 @@ that its list of members can be put aside and taken up again.
 
 import hashlib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -19,6 +19,7 @@ _KEPT = (
     *("create_version", "extract_version"),  # of the zip format: higher where 64 bits are needed
 )
 _LARGE = 2**31 - 1
+_PIECE = 256 * 1024  # bytes that are compressed, hashed and sent on at once
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Archive:
         digest, length = hashlib.sha256(), 0
         # Text's length is not known before; zip64 costs 20 bytes where it turns out small.
         with self._zip.open(info, "w", force_zip64=compress or size > _LARGE) as stream:
-            for chunk in content:
+            for chunk in _together(content):
                 stream.write(chunk)
                 digest.update(chunk)
                 length += len(chunk)
@@ -67,3 +68,19 @@ class Archive:
         """Write the directory and make the object."""
         self._zip.close()
         self._upload.finish()
+
+
+def _together(content: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: a piece costs the same however small."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in content:
+        if size + len(chunk) > _PIECE:
+            yield b"".join(held)
+            held, size = [], 0
+        if len(chunk) >= _PIECE:
+            yield chunk
+        else:
+            held.append(chunk)
+            size += len(chunk)
+    yield b"".join(held)
