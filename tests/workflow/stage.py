@@ -420,6 +420,9 @@ def deployed() -> Iterator[Stage]:
         try:
             yield Stage(running, plan)
         finally:
+            for pid in processes.left_over(home):  # nobody wants its state: not worth the seconds to save it
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             down.take_down(home)
             home.erase()
 

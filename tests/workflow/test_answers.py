@@ -17,7 +17,7 @@ pytestmark = pytest.mark.cloud
 
 Answers = dict[str, Future[tuple[Story, Bundle]]]
 
-AT_ONCE = 4
+AT_ONCE = 2
 # Whose records are all soundly theirs: nobody has to look.
 PEOPLE = (
     "everything", "household_a", "household_b", "mixed_case", "name_chinese", "name_arabic",
