@@ -53,11 +53,14 @@ class Archive:
         info.external_attr = 0o600 << 16
         digest, length = hashlib.sha256(), 0
         # Text's length is not known before; zip64 costs 20 bytes where it turns out small.
-        with self._zip.open(info, "w", force_zip64=compress or size > _LARGE) as stream:
+        roomy = compress or size > _LARGE
+        with self._zip.open(info, "w", force_zip64=roomy) as stream:
             for chunk in _together(content):
                 stream.write(chunk)
                 digest.update(chunk)
                 length += len(chunk)
+                if length > _LARGE and not roomy:  # before 3.11.4 zipfile goes on, and the zip is broken
+                    raise RuntimeError("a file is too large for the size that was said")
         return Member(path, length, digest.hexdigest())
 
     def pause(self) -> list[dict[str, Any]]:
