@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
 from dsr.aws import client_as
 from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
-from dsr.items import from_item, to_item
+from dsr.items import attribute, from_item, to_item
 from dsr.stores.base import REDACTED, Cursor, Expired, Page, Record, beyond, each_value, expiring, sort_out
 
 _BATCH = 25  # BatchWriteItem (AWS)
@@ -44,7 +43,7 @@ class DynamoDBStore:
         if not whole:
             _project(query, collection.locating)
         for index, value, start in each_value(values, after):
-            query["ExpressionAttributeValues"] = {":v": TypeSerializer().serialize(value)}
+            query["ExpressionAttributeValues"] = {":v": attribute(value)}
             while True:
                 answer = self._call(
                     collection, "query", **query, **({"ExclusiveStartKey": start} if start else {})
