@@ -88,6 +88,9 @@ def _figures(runs: dict[str, list[Run]], people: int, calls: int, empty: float) 
     yield figure("  of the median: steps of the request", sum(middle.path.steps.values()), "s")
     yield figure("  of the median: between them", middle.path.between, "s")
     yield figure("  of all these, invoking as such (an empty function)", middle.path.invocations * empty, "s")
+    # What the machine's other work adds is not in it: no run on an idle machine takes longer.
+    alone = middle.path.starting + sum(middle.cpu.values())
+    yield figure("  of the median: that delay and all processor time, one after the other", alone, "s")
     for who in few[0].cpu:
         yield figure(f"  processor time of {who}", median(run.cpu[who] for run in few), "s")
     yield figure(

@@ -9,6 +9,7 @@ Twice: with all modules compiled beforehand, where the ratio has its budget; and
 where what is not compiled is compiled at each start, boto3 being Lambda's own and compiled.
 """
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,16 +24,21 @@ from infra.local.home import ROOT
 SMALL_BUDGET, SQL_BUDGET = 1.15, 1.5  # × boto3 with the same clients (budgets of the design)
 
 _TABLES = ("dynamodb", "kms")
-_STORE = ("dynamodb", "kms", "s3", "sts")
+_STORE = (*_TABLES, "s3", "sts")
 # Which clients each function makes before it can do its job; `client_as` needs sts to get the store's.
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "public_web": (*_TABLES, "ssm", "stepfunctions"),
+    "desk_web": (*_TABLES, "ssm", "stepfunctions"),
     "send_notice": (*_TABLES, "ssm", "sesv2"),
     "take_up_case": ("dynamodb", "s3"),
     "resolve_subject": (*_TABLES, "s3"),
     "conclude_gathering": (*_TABLES, "s3"),
     "build_bundle": _STORE,
-    "keep_clocks": ("dynamodb", "stepfunctions", "s3"),
+    "conclude_erasing": (*_TABLES, "s3"),
+    "issue_certificate": (*_TABLES, "s3"),
+    "take_site_event": (*_TABLES, "stepfunctions"),
+    "plan_sweep": ("dynamodb", "s3"),
+    "keep_clocks": ("dynamodb", "s3", "stepfunctions"),
     "store_dynamodb": _STORE,
     "store_s3": _STORE,
     "store_cognito": (*_STORE, "cognito-idp"),
@@ -46,7 +52,7 @@ PACKAGES = (
 )
 
 _OURS = "import handler\nfrom dsr.aws import client as make\n"
-# SQLAlchemy imports the driver when the first database is opened: the same start, a moment later.
+# SQLAlchemy imports the driver when the first database is opened: of the same start, a moment later.
 _DRIVER = "import sqlalchemy.dialects.postgresql.psycopg, psycopg\n"
 _BARE = "import boto3\nmake = boto3.client\n"
 _CHILD = """\
@@ -61,36 +67,31 @@ print(json.dumps({{"wall": time.perf_counter() - wall, "cpu": time.process_time(
 
 def measure(rounds: int, say: Callable[[str], None]) -> list[Figure]:
     """The figures of all functions, each started `rounds` times in turns with its baseline."""
+    _check_all()
     layers = _layers(machine.BUILD / "layers")
     turns = machine.Turns()
-    for number in range(
-        -1, rounds
-    ):  # the first round compiles and warms the disk's cache, and does not count
+    for number in range(-1, rounds):
+        # The first round compiles and warms the disk's cache, and does not count.
         note = turns.note if number >= 0 else _forget
         for clients in dict.fromkeys(FUNCTIONS.values()):
             note(_named(clients), **_bare(clients))
         for function, clients in FUNCTIONS.items():
             note(function, **_ours(function, clients, ROOT / "functions"))
+            if function == "store_sql":
+                note(f"{function} with its driver", **_ours(function, clients, ROOT / "functions", _DRIVER))
             if function in AS_SHIPPED:
-                note(
-                    f"{function} as shipped", **_ours(function, clients, layers, PYTHONDONTWRITEBYTECODE="1")
-                )
+                shipped = _ours(function, clients, layers, PYTHONDONTWRITEBYTECODE="1")
+                note(f"{function}, layers as they ship", **shipped)
         if number >= 0:
             say(f"round {number + 1} of {rounds}, {machine.load()}")
     shutil.rmtree(layers, ignore_errors=True)
-    return [
-        _figure(turns, function, name)
-        for function in FUNCTIONS
-        for name in (function, f"{function} as shipped")
-        if name in turns.cpu
-    ]
+    return [_figure(turns, f, name) for f in FUNCTIONS for name in turns.cpu if re.match(rf"{f}\b", name)]
 
 
 def _figure(turns: machine.Turns, function: str, name: str) -> Figure:
     baseline = _named(FUNCTIONS[function])
-    what = f"cold start of {name.replace('_', '-').replace(' as shipped', ', layers as they ship')}"
     return figure(
-        what,
+        f"cold start of {name.replace('_', '-')}",
         median(turns.cpu[name]),
         "s",
         baseline=median(turns.cpu[baseline]),
@@ -99,16 +100,24 @@ def _figure(turns: machine.Turns, function: str, name: str) -> Figure:
     )
 
 
+def _check_all() -> None:
+    """Raises BenchmarkError if a function was added or renamed since this was written."""
+    there = {handler.parent.name for handler in (ROOT / "functions").glob("*/handler.py")}
+    if changed := there ^ FUNCTIONS.keys():
+        raise machine.BenchmarkError(f"say in FUNCTIONS which clients these make: {sorted(changed)}")
+
+
 def _bare(clients: tuple[str, ...]) -> dict[str, float]:
     arguments = ["-c", _CHILD.format(imports=_BARE), ",".join(clients)]
     return machine.fresh(arguments, machine.compiled_apart())
 
 
-def _ours(function: str, clients: tuple[str, ...], library: Path, **more: str) -> dict[str, float]:
+def _ours(
+    function: str, clients: tuple[str, ...], library: Path, also: str = "", **more: str
+) -> dict[str, float]:
     path = f"{ROOT / 'functions' / function}:{library}"
     environment = machine.compiled_apart(PYTHONPATH=path, POWERTOOLS_SERVICE_NAME="dsr", **more)
-    imports = _OURS + (_DRIVER if function == "store_sql" else "")
-    return machine.fresh(["-c", _CHILD.format(imports=imports), ",".join(clients)], environment)
+    return machine.fresh(["-c", _CHILD.format(imports=_OURS + also), ",".join(clients)], environment)
 
 
 def _layers(target: Path) -> Path:

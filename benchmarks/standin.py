@@ -1,4 +1,4 @@
-"""A stand-in for AWS, for measuring our own work: boto3's clients as they are, answered from a directory.
+"""A stand-in for AWS, for measuring our own work: the clients as they are, answered from a directory.
 
 Everything up to the network is real: building, signing and checking each call. Only the network and the
 services are left out, so what is measured is what the function itself spends. S3 keeps its objects as files;
@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, ClassVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-import boto3
 from botocore.awsrequest import AWSResponse
+from botocore.handlers import BUILTIN_HANDLERS
 
 _SUBRESOURCES = {"tagging", "list-type", "versions", "uploads", "uploadId"}
 _CHUNK = re.compile(rb"([0-9a-fA-F]+)\r\n")
@@ -59,9 +59,7 @@ class StandIn:
 
     def install(self) -> None:
         """From now on, in this process."""
-        boto3.setup_default_session()
-        assert boto3.DEFAULT_SESSION is not None
-        boto3.DEFAULT_SESSION.events.register("before-send", self._answer)
+        BUILTIN_HANDLERS.append(("before-send", self._answer))  # of every session made from now on
         atexit.register(lambda: self._notes.write_text(json.dumps(self._tables)))
 
     def path(self, bucket: str, key: str) -> Path:
