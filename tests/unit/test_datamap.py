@@ -431,6 +431,13 @@ def test_what_is_no_map_at_all_is_told_with_its_line(
     assert said in message
 
 
+def test_dates_are_dates_whatever_sam_teaches_the_shared_loader(tmp_path: Path) -> None:
+    from samcli import yamlhelper
+
+    yamlhelper.yaml_parse("a: 1")  # from here on every safe loader of this process takes dates for text
+    assert "looks like a date" in error_of(tmp_path, "a: 2026-13-45\n")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MapError, match=r"nowhere.yaml:1: cannot be read: No such file"):
         compile_file(tmp_path / "nowhere.yaml", {})

@@ -45,6 +45,12 @@ class _Loader(
         yaml.resolver.Resolver.__init__(self)
 
 
+# What such tools take from the constructor itself, and with it from all loaders: to them a date is text.
+_Loader.add_constructor(  # type: ignore[type-var]
+    "tag:yaml.org,2002:timestamp", yaml.constructor.SafeConstructor.construct_yaml_timestamp
+)
+
+
 class _Source:
     """The file with the line of every path in it, so that an error can point."""
 
