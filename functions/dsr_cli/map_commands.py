@@ -76,6 +76,6 @@ def _compile(options: argparse.Namespace) -> None:
 
 
 def _schema(_: argparse.Namespace) -> None:
-    from dsr.datamap.schema import DataMap
+    from dsr.datamap.schema import json_schema
 
-    print(json.dumps(DataMap.model_json_schema(by_alias=True), indent=1))
+    print(json.dumps(json_schema(), indent=1))

@@ -126,7 +126,34 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         change("version: 1\n", "version: 1\npurpose: {}\n"),
         "purpose: {}",
         "purpose",
+        "did you mean `purposes`?",
+    ),
+    "a key of another place": (
+        change("version: 1\n", "version: 1\nfields: {}\n"),
+        "fields: {}",
+        "fields",
         "belongs elsewhere",
+    ),
+    "a key of another kind of store": (
+        change("        table: orders\n", "        table: orders\n        key_template: 'x'\n"),
+        "key_template",
+        f"{ORDERS}.key_template",
+        "it is a word of s3",
+    ),
+    "freezing what cannot be frozen": (
+        change("        account: id\n", "        account: id\n        freeze: true\n"),
+        "freeze",
+        f"{MEMBERS}.freeze",
+        "a dynamodb store cannot stop the use of records; cognito can",
+    ),
+    "masks in a store that has none": (
+        change(
+            "on_deletion: delete\n        copies: none\n        key_template",
+            "on_deletion: {mask: {member: redacted}}\n        copies: none\n        key_template",
+        ),
+        "redacted",
+        f"{PICTURES}.on_deletion.mask.member",
+        "a s3 store can only delete or keep whole records",
     ),
     "an unknown key of a connection": (
         change("bucket: pictures}", "bucket: pictures, buket: x}"),
@@ -150,7 +177,7 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         change("purpose: p}", "purpose: qq}"),
         "qq",
         f"{MEMBERS}.fields.id.purpose",
-        "`qq` is none of `purposes`",
+        "`qq` is none of `purposes`; did you mean `q`?",
     ),
     "a reference to a store that is not there": (
         change("references: shop.members.id", "references: shp.members.id"),
@@ -394,12 +421,29 @@ def test_a_mistake_is_told_with_its_line_its_path_and_the_way_out(tmp_path: Path
     apply, shown, path, said = MISTAKES[name]
     text = apply(RIGHT)
     message = error_of(tmp_path, text)
-    told = re.fullmatch(r"(?s)(.*map\.yaml):(\d+): `([^`]*)`: (.*)", message)
-    assert told, message
+    told = re.fullmatch(r"(.*map\.yaml):(\d+): `([^`]*)`: (.*)", message)
+    assert told, f"one mistake, one line: {message}"
     assert Path(told[1]) == tmp_path / "map.yaml"
     assert told[3].startswith(path), message
     assert said in told[4], message
     assert shown in text.splitlines()[int(told[2]) - 1], f"{message}\n{text.splitlines()[int(told[2]) - 1]}"
+
+
+def test_several_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = RIGHT
+    for name in ("never without a reason", "a reference to a store that is not there", "an unknown purpose"):
+        text = MISTAKES[name][0](text)
+    lines = error_of(tmp_path, text).splitlines()
+    assert [re.sub(r".*?map\.yaml:\d+: ", "", line) for line in lines] == [
+        f"`{MEMBERS}.fields.id.purpose`: `qq` is none of `purposes`; did you mean `q`?",
+        f"`{MEMBERS}.fields.at`: `disclose: never` needs a `reason` that the person will read",
+        f"`{ORDERS}.fields.member.references`: `shp.members.id`: no store `shp`; did you mean `shop`?",
+    ]
+    text = text.replace("basis: contract", "basiss: contract").replace("kind: s3", "kind: s33")
+    lines = error_of(tmp_path, text).splitlines()
+    assert len(lines) == 4, "words first: what they say together is told when they are right"
+    assert sum("did you mean `basis`?" in line for line in lines) == 3
+    assert "did you mean `s3`?" in lines[2]
 
 
 @pytest.mark.parametrize(
