@@ -47,7 +47,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
 AS_SHIPPED = ("take_up_case", "public_web", "store_sql")
 # What the layers `base` and `sql` carry, as far as a function imports it at start.
 PACKAGES = (
-    *("jinja2", "markupsafe", "pyrage"),
+    *("aws_lambda_powertools", "jinja2", "markupsafe", "pyrage"),
     *("sqlalchemy", "psycopg", "psycopg_binary", "psycopg_binary.libs"),
 )
 
@@ -116,7 +116,7 @@ def _ours(
     function: str, clients: tuple[str, ...], library: Path, also: str = "", **more: str
 ) -> dict[str, float]:
     path = f"{ROOT / 'functions' / function}:{library}"
-    environment = machine.compiled_apart(PYTHONPATH=path, **more)
+    environment = machine.compiled_apart(PYTHONPATH=path, POWERTOOLS_SERVICE_NAME="dsr", **more)
     return machine.fresh(["-c", _CHILD.format(imports=_OURS + also), ",".join(clients)], environment)
 
 

@@ -84,7 +84,9 @@ def _ship(folder: Path) -> Plan:
 def environment(folder: Path) -> dict[str, str]:
     """Of a process that works on a case with the plan shipped in `folder`."""
     root = Path(__file__).parent.parent
-    return machine.compiled_apart(PYTHONPATH=f"{folder}:{root / 'functions'}:{root}")
+    return machine.compiled_apart(
+        PYTHONPATH=f"{folder}:{root / 'functions'}:{root}", POWERTOOLS_SERVICE_NAME="dsr"
+    )
 
 
 def fill(server: postgres.Server, rows: int) -> int:

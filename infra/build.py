@@ -2,7 +2,7 @@
 
     build/layers/dsr    python/dsr: the library that all functions share
     build/layers/plan   python/dsr_plan: the compiled data map
-    build/layers/base   what pip brings for every function: jinja2, pyrage
+    build/layers/base   what pip brings for every function: powertools, pydantic, jinja2, pyrage
     build/layers/sql    what pip brings for the SQL worker alone: sqlalchemy, psycopg
 
 `--aws` fetches wheels for python3.13 on arm64, whatever machine builds; versions and hashes are those of

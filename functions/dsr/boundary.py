@@ -30,10 +30,10 @@ def step(handler: Callable[[dict[str, Any], Any], T]) -> Callable[[dict[str, Any
             result = handler(event, context)
         except Exception as error:  # noqa: BLE001  the edge: re-raised below without its text
             told = describe(error)
-            logger.error("step failed", **about, **told)
+            logger.error("step failed", extra=about | told)
             raise StepFailed(" ".join(told.values())) from None
         outcome = result.get("outcome") if isinstance(result, dict) else None
-        logger.info("step done", **about, **({"outcome": outcome} if isinstance(outcome, str) else {}))
+        logger.info("step done", extra=about | ({"outcome": outcome} if isinstance(outcome, str) else {}))
         return result
 
     return run

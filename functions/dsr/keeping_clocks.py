@@ -60,7 +60,7 @@ class Clocks:
         except Conflict:
             logger.info("somebody moves the case just now", case_id=case_id)
         except Exception as error:  # noqa: BLE001  counted and raised after the pass
-            logger.error("a case could not be looked at", case_id=case_id, **describe(error))
+            logger.error("a case could not be looked at", extra={"case_id": case_id} | describe(error))
             self.failed += 1
 
     def _do_what_is_due(self, case: Case) -> None:

@@ -7,14 +7,14 @@ stays (`dropped`), so that the omission shows. Of an error there are its type, t
 and the places in the code; its text may quote a value (a database's error does) and is withheld.
 """
 
-import json
 import logging
 import re
-import sys
-from datetime import UTC, datetime
 from pathlib import PurePath
 from traceback import extract_tb
 from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 # fmt: off
 # What a line may say about the work. Add a key here only if no value of it can name a person.
@@ -24,52 +24,33 @@ KEYS = frozenset({
     "calls", "pages", "ms", "count", "limit", "route", "method", "status", "function", "about",
     "map_version",
 })
-# What this module says itself: of every line, and of an error (`describe`).
-_OWN = frozenset({"level", "message", "location", "timestamp", "error", "error_code", "where"})
+# What Powertools and this module add themselves.
+_OWN = frozenset({
+    "level", "location", "message", "timestamp", "service", "cold_start", "function_name",
+    "function_request_id", "xray_trace_id", "error", "error_code", "where", "dropped",
+})
 # fmt: on
 # No '@', no quotes, nothing beyond ASCII: an address or a person's name with an accent cannot pass.
 _HARMLESS = re.compile(r"[A-Za-z0-9 _.:/#<>{},+-]{0,300}")
 
 
-class _Formatter(logging.Formatter):
-    """One JSON object a line, of the listed keys alone."""
+class _Formatter(LambdaPowertoolsFormatter):
+    """Powertools' JSON formatter, narrowed to the listed keys."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of `record`; its exception reduced to what cannot quote a value."""
-        about: dict[str, Any] = dict(getattr(record, "about", {}))
         if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
-            about |= describe(record.exc_info[1])
-        line = {
-            "level": record.levelname,
-            "message": record.msg,  # a constant: nothing is filled into it
-            "location": f"{record.funcName}:{record.lineno}",
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-        }
-        line |= {key: _harmless(value) for key, value in about.items() if key in KEYS or key in _OWN}
-        if dropped := sorted(about.keys() - KEYS - _OWN):
-            line["dropped"] = ",".join(dropped)
-        return json.dumps(line)
+            values = record.__dict__ | describe(record.exc_info[1]) | {"exc_info": None, "exc_text": None}
+            record = logging.makeLogRecord(values)
+        return super().format(record)
 
-
-class Log(logging.Logger):
-    """A logger that takes what a line says about the work by name."""
-
-    def tell(self, level: int, message: str, about: dict[str, Any], exc_info: Any = None) -> None:
-        """Write the line of whoever called the method that calls this."""
-        if self.isEnabledFor(level):
-            self._log(level, message, (), exc_info, extra={"about": about}, stacklevel=3)
-
-    def info(self, message: str, **about: Any) -> None:  # type: ignore[override]
-        """Something went as it may go."""
-        self.tell(logging.INFO, message, about)
-
-    def warning(self, message: str, **about: Any) -> None:  # type: ignore[override]
-        """Something went wrong for one person, and is told to them."""
-        self.tell(logging.WARNING, message, about)
-
-    def error(self, message: str, **about: Any) -> None:  # type: ignore[override]
-        """Something went wrong that somebody should mend."""
-        self.tell(logging.ERROR, message, about)
+    def serialize(self, log: Any) -> str:
+        """JSON of the listed keys alone."""
+        kept = {key: _harmless(value) for key, value in log.items() if key in KEYS or key in _OWN}
+        kept["message"] = log.get("message", "")
+        if dropped := sorted(log.keys() - KEYS - _OWN):
+            kept["dropped"] = ",".join(str(name) for name in dropped)
+        return super().serialize(kept)
 
 
 def _harmless(value: Any) -> Any:
@@ -90,7 +71,5 @@ def describe(error: BaseException) -> dict[str, str]:
     return said
 
 
-logger = Log("dsr", logging.INFO)
-_handler = logging.StreamHandler(sys.stdout)  # Lambda keeps what is written there, line by line
-_handler.setFormatter(_Formatter())
-logger.addHandler(_handler)
+# utc: a line of the local cloud and one of Lambda compare.
+logger = Logger(service="dsr", logger_formatter=_Formatter(utc=True, serialize_stacktrace=False))

@@ -26,13 +26,16 @@ FOLDERS = folders()
 RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
 
 # Packages that cost a cold start more than they give it, and who may have them all the same.
-# Import times measured on this project: pydantic 148 ms, jinja2 62 ms.
+# Import times measured on this project: pydantic 148 ms, event_handler 72 ms, jinja2 62 ms.
 HEAVY: dict[str, set[str]] = {
     "jinja2": {"build_bundle", "desk_web", "public_web"},
     "sqlalchemy": {"store_sql"},
     "psycopg": set(),  # loaded with the first connection
     "pydantic": set(),
     "yaml": set(),
+    "aws_lambda_powertools.event_handler": set(),
+    "aws_lambda_powertools.utilities.data_classes": set(),
+    "aws_lambda_powertools.utilities.parser": set(),
     "asyncio": {"store_sql"},
     "dsr.datamap.schema": set(),
     "dsr.datamap.compile": set(),

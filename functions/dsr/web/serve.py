@@ -35,7 +35,7 @@ def serve(event: dict[str, Any], pages: Pages) -> dict[str, Any]:
     try:
         answer, route = dispatch(request, pages.routes(), pages.faults(), pages.own)
     except Exception as error:  # noqa: BLE001  whatever it is, the person gets a page and Lambda's log no text
-        logger.error("the page failed", method=request.method, **describe(error))
+        logger.error("the page failed", extra={"method": request.method, **describe(error)})
         answer, route = _broken(request, pages), "failed"
     # The pattern, not the path: that may hold a link's token.
     took = round((time.monotonic() - began) * 1000)
@@ -47,5 +47,5 @@ def _broken(request: Request, pages: Pages) -> Answer:
     try:
         return pages.faults().broken(request)
     except Exception as error:  # noqa: BLE001
-        logger.error("the page for errors failed too", **describe(error))
+        logger.error("the page for errors failed too", extra=describe(error))
         return Answer(500, _PLAIN, "text/plain; charset=utf-8")
