@@ -78,6 +78,7 @@ lock: $(READY) ## write requirements/*.lock anew (UPGRADE=1 for newer versions)
 	$(COMPILE) pyproject.toml --group dev --universal --python-version 3.11 --output-file requirements/dev.lock
 	$(SHIPPED) --group pyproject.toml:runtime --output-file requirements/runtime.lock
 	$(SHIPPED) --group pyproject.toml:sql --output-file requirements/sql.lock
+	$(SHIPPED) --group pyproject.toml:lake --output-file requirements/lake.lock
 
 clean: ## stop the local cloud and delete all that was built, its data included (the environment stays)
 	@if [ -e build/local ] && [ -x $(PY) ]; then $(PY) -m infra.local down; fi
