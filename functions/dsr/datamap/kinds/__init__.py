@@ -3,7 +3,9 @@
 A new kind is one module here, its row in this table, its store and worker (`dsr.stores.registry`).
 """
 
-from dsr.datamap.kinds import cognito, dynamodb, s3, sql
+from dsr.datamap.kinds import cognito, dynamodb, lake, s3, sql
 from dsr.datamap.kinds.base import Kind
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (dynamodb.KIND, s3.KIND, sql.KIND, cognito.KIND)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (dynamodb.KIND, s3.KIND, sql.KIND, lake.KIND, cognito.KIND)
+}
