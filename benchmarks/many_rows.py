@@ -8,6 +8,7 @@ of the work is the database's; processor time of our process and the peak of its
 """
 
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -132,7 +133,8 @@ def _round(server: postgres.Server, held: int) -> list[tuple[str, machine.Result
     if ran[1][1]["came"]["connections"] != held:
         raise machine.BenchmarkError(f"of {held} rows, these were staged: {ran[1][1]['came']}")
     with zipfile.ZipFile(next((folder / "bundles").iterdir())) as bundle:
-        lines = sum(1 for _ in bundle.open("data/log/connections.jsonl"))
+        names = [n for n in bundle.namelist() if re.fullmatch(r"data/log/connections(-\d+)?\.jsonl", n)]
+        lines = sum(1 for name in names for _ in bundle.open(name))
     if lines != held:
         raise machine.BenchmarkError(f"of {held} rows, the bundle holds {lines}")
     return ran

@@ -48,6 +48,11 @@ _WRITERS = {
 _read = json.JSONDecoder().decode
 
 
+def to_json_text(value: Any) -> str:
+    """A value of a record as JSON, without white space."""
+    return _WRITERS[False](value)
+
+
 def _dump(record: dict[str, Any], escaped: bool) -> str:
     return _WRITERS[escaped](record)
 

@@ -53,7 +53,9 @@ def read_bundle(path: Path) -> Bundle:
             parts = Path(name).parts
             if len(parts) == 3 and parts[0] == "data" and name.endswith(".jsonl"):
                 lines = archive.read(name).split(b"\n")
-                records[parts[1], Path(parts[2]).stem] = [json.loads(line) for line in lines if line]
+                # Of a large collection the files are numbered: no name in a map has a hyphen.
+                held = records.setdefault((parts[1], Path(parts[2]).stem.partition("-")[0]), [])
+                held += [json.loads(line) for line in lines if line]
         return Bundle(json.loads(archive.read("manifest.json")), records, files)
 
 

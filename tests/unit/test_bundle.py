@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from dsr.bundle import upload as upload_module
 from dsr.bundle.archive import Archive
 from dsr.bundle.build import BundleBuilder, _Progress, disclosed
+from dsr.bundle.datafiles import Table
 from dsr.bundle.names import safe_name
 from dsr.bundle.page import render_index
 from dsr.bundle.upload import Upload, UploadState, part_size
@@ -534,10 +535,13 @@ class Tags(HTMLParser):
 
 def page_of(value: str, column: str, key: str) -> str:
     plan = _hand_made()
-    notes = [{column: value, "nested": {"x": value}}]
-    files = {"a": [["files/a/x.png", key], ["files/a/x.txt", key]]}
-    previews = {"a.notes": notes, "a.files": [{"object_key": key}]}
-    return render_index(plan, a_case(plan), {"a.notes": 1, "a.files": 1}, previews, files, [], MADE_AT)
+    notes = [{column: value, "nested": value}]
+    files = [["files/a/x.png", key], ["files/a/x.txt", key]]
+    tables = {
+        "a.notes": Table(records=1, preview=notes),
+        "a.files": Table(records=1, preview=[{"object_key": key}], files=files),
+    }
+    return render_index(plan, a_case(plan), tables, [], MADE_AT)
 
 
 @given(st.text(), st.text(min_size=1), st.text())
@@ -736,7 +740,7 @@ def test_memory_stays_small_with_a_large_original(here: World, plan: Plan) -> No
     ):
         archive = Archive(Upload("b", "k", UploadState("u")))
         tracemalloc.start()
-        builder._file(plan.collections["files.pictures"], original, _Progress({}), archive)
+        builder._file(plan.collections["files.pictures"], original, "files/x", _Progress({}), archive)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert s3.sent == 40 * 2**20

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
+from dsr.bundle.packing import Packed
 from dsr.bundle.upload import Upload
 
 # The same input gives the same bytes: no clock in the archive (the zip format begins in 1980).
@@ -62,6 +63,21 @@ class Archive:
                 if length > _LARGE and not roomy:  # before 3.11.4 zipfile goes on, and the zip is broken
                     raise RuntimeError("a file is too large for the size that was said")
         return Member(path, length, digest.hexdigest())
+
+    def add_packed(self, path: str, content: Packed) -> Member:
+        """Write one member that was compressed beforehand: all sizes are known, so nothing follows it."""
+        info = zipfile.ZipInfo(path, _DATE)
+        info.compress_type = zipfile.ZIP_DEFLATED
+        info.external_attr = 0o600 << 16
+        info.file_size, info.compress_size, info.CRC = content.size, content.packed_size, content.crc
+        info.header_offset = self._upload.tell()
+        self._upload.write(info.FileHeader())
+        for block in content.stream():
+            self._upload.write(block)
+        self._zip.filelist.append(info)
+        self._zip.NameToInfo[path] = info
+        self._zip.start_dir = self._upload.tell()  # where the directory will begin
+        return Member(path, content.size, content.sha256)
 
     def pause(self) -> list[dict[str, Any]]:
         """The members so far, to continue from."""

@@ -6,25 +6,24 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from dsr.aws import client_as
 from dsr.bundle.archive import Archive, Member
+from dsr.bundle.datafiles import FILE, SliceWriter, Table
 from dsr.bundle.names import safe_name
 from dsr.bundle.page import render_index
 from dsr.bundle.upload import Upload, UploadState
 from dsr.case import Case
 from dsr.datamap.plan import Collection, Plan
 from dsr.errors import StoreFault
-from dsr.gathering import staged
-from dsr.records import to_line, without
+from dsr.gathering import parts_of, read_parts, staged
+from dsr.records import without
 from dsr.staging import Staging
 
 _CHUNK = 1024 * 1024
-_PREVIEW = 20  # records per collection that the page itself shows
 
 
 @dataclass
@@ -34,9 +33,7 @@ class _Progress:
     upload: dict[str, Any]
     directory: list[dict[str, Any]] = field(default_factory=list)
     members: list[dict[str, Any]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    previews: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    files: dict[str, list[list[str]]] = field(default_factory=dict)  # store → [member path, object key]
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)  # `Table` by collection path
     done: list[str] = field(default_factory=list)  # steps
 
 
@@ -57,6 +54,7 @@ class BundleBuilder:
         self._bucket, self._key = bucket, key
         self._ends_at, self._clock = ends_at, clock
         self._taken: dict[str, set[str]] = {}  # names of files per store
+        self._tables: dict[str, Table] = {}  # by collection path
         self._places: dict[str, Any] = {}  # of the visits: nobody gathers any more
 
     def run(self, made_at: datetime) -> int | None:
@@ -66,10 +64,10 @@ class BundleBuilder:
         """
         progress, archive, upload = self._continue()
         done = set(progress.done)
-        self._taken = {
-            store: {path.rsplit("/", 1)[-1].casefold() for path, _ in listed}
-            for store, listed in progress.files.items()
-        }
+        self._tables = {path: Table(**table) for path, table in progress.tables.items()}
+        for path, table in self._tables.items():
+            names = self._taken.setdefault(path.partition(".")[0], set())
+            names.update(name.rsplit("/", 1)[-1].casefold() for name, _ in table.files)
         for name, step in self._steps(progress, archive):
             if name in done:
                 continue
@@ -102,54 +100,70 @@ class BundleBuilder:
         state = asdict(upload.pause())
         progress.upload = {**state, "rest": base64.b64encode(state["rest"]).decode()}
         progress.directory = archive.pause()
+        progress.tables = {path: asdict(table) for path, table in self._tables.items()}
         self._staging.put_json("bundle/progress", asdict(progress))
 
     def _steps(self, progress: _Progress, archive: Archive) -> Iterator[tuple[str, Callable[[], None]]]:
         for collection in self._plan.collections.values():
-            yield f"data:{collection.path}", lambda c=collection: self._data(c, progress, archive)  # type: ignore[misc]
+            parts = parts_of(self._staging, self._plan, collection.path, "staged", 0, self._places)
+            table = self._tables.setdefault(collection.path, Table())
+            number = 0
+            # Each step is a slice, and says how many parts it took.
+            while number == 0 or table.parts < len(parts):
+                yield (
+                    f"data:{collection.path}:{number}",
+                    lambda c=collection, t=table, p=parts: self._slice(c, t, p, progress, archive),  # type: ignore[misc]
+                )
+                number += 1
         for collection in self._plan.collections.values():
-            for number, original in enumerate(self._originals(collection)):
+            named = self._tables[collection.path].files
+            for number, (original, (path, _)) in enumerate(
+                zip(self._originals(collection), named, strict=True)
+            ):
                 yield (
                     f"file:{collection.path}:{number}",
-                    lambda c=collection, o=original: self._file(c, o, progress, archive),  # type: ignore[misc]
+                    lambda c=collection, o=original, p=path: self._file(c, o, p, progress, archive),  # type: ignore[misc]
                 )
 
-    def _data(self, collection: Collection, progress: _Progress, archive: Archive) -> None:
-        records = staged(self._staging, self._plan, collection.path, places=self._places)
-        first = next(records, None)
-        if first is None:
-            return
-        preview: list[dict[str, Any]] = []
-        count = 0
+    def _slice(
+        self, collection: Collection, table: Table, parts: list[str], progress: _Progress, archive: Archive
+    ) -> None:
+        """Write the next slice of a collection's records: JSON Lines, CSV, the pages of the viewer."""
+        writer = SliceWriter(archive, collection, table)
+        while table.parts < len(parts) and not writer.is_full:
+            found = read_parts(self._staging, [parts[table.parts]])
+            writer.add(self._disclosed(collection, table, record) for record in found)
+            table.parts += 1
+        progress.members += map(asdict, writer.finish())
 
-        def lines() -> Iterator[bytes]:
-            nonlocal count
-            for record in chain([first], records):
-                values = disclosed(collection, record["values"])
-                if len(preview) < _PREVIEW:
-                    preview.append(values)
-                count += 1
-                yield to_line(values)
-
-        member = archive.add(f"data/{collection.store}/{collection.name}.jsonl", lines())
-        progress.members.append(asdict(member))
-        progress.counts[collection.path] = count
-        progress.previews[collection.path] = preview
+    def _disclosed(self, collection: Collection, table: Table, record: dict[str, Any]) -> dict[str, Any]:
+        """The values as the person reads them, with the name of the record's file in the bundle."""
+        values = disclosed(collection, record["values"])
+        if "original" in record and _hands_over_files(collection):
+            key = record["original"]["object_key"]
+            taken = self._taken.setdefault(collection.store, set())
+            path = f"files/{collection.store}/{safe_name(key, taken)}"
+            table.files.append([path, key])
+            values = {**values, FILE: path}
+        return values
 
     def _originals(self, collection: Collection) -> Iterator[dict[str, Any]]:
-        if "key_template" in collection.options and "content" not in collection.never:
+        if _hands_over_files(collection):
             for record in staged(self._staging, self._plan, collection.path, places=self._places):
                 if "original" in record:
                     yield record["original"]
 
     def _file(
-        self, collection: Collection, original: dict[str, Any], progress: _Progress, archive: Archive
+        self,
+        collection: Collection,
+        original: dict[str, Any],
+        path: str,
+        progress: _Progress,
+        archive: Archive,
     ) -> None:
-        taken = self._taken.setdefault(collection.store, set())
-        path = f"files/{collection.store}/{safe_name(original['object_key'], taken)}"
-        member = archive.add(path, self._content(collection, original), compress=False, size=original["size"])
+        content = self._content(collection, original)
+        member = archive.add(path, content, compress=False, size=original["size"])
         progress.members.append(asdict(member))
-        progress.files.setdefault(collection.store, []).append([path, original["object_key"]])
 
     def _content(self, collection: Collection, original: dict[str, Any]) -> Iterator[bytes]:
         version = {"VersionId": original["version"]} if original["version"] else {}
@@ -168,15 +182,7 @@ class BundleBuilder:
         yield from answer["Body"].iter_chunks(_CHUNK)
 
     def _close(self, progress: _Progress, archive: Archive, made_at: datetime) -> None:
-        page = render_index(
-            self._plan,
-            self._case,
-            progress.counts,
-            progress.previews,
-            progress.files,
-            self._missing(),
-            made_at,
-        )
+        page = render_index(self._plan, self._case, self._tables, self._missing(), made_at)
         progress.members.append(asdict(archive.add("index.html", [page.encode()])))
         archive.add("manifest.json", [self._manifest(progress, made_at)])
 
@@ -193,7 +199,7 @@ class BundleBuilder:
     def _manifest(self, progress: _Progress, made_at: datetime) -> bytes:
         members = [asdict(Member(**m)) for m in progress.members]
         collections = [
-            {"store": c.store, "collection": c.name, "records": progress.counts.get(c.path, 0)}
+            {"store": c.store, "collection": c.name, "records": self._tables[c.path].records}
             for c in self._plan.collections.values()
         ]
         content = {
@@ -206,6 +212,10 @@ class BundleBuilder:
             "files": members,
         }
         return json.dumps(content, indent=1, ensure_ascii=False).encode()
+
+
+def _hands_over_files(collection: Collection) -> bool:
+    return "key_template" in collection.options and "content" not in collection.never
 
 
 def disclosed(collection: Collection, values: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """The bundle's own page: opens from the unzipped folder, without network, server or script."""
 
 from datetime import datetime
-from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from dsr.bundle.datafiles import Table
 from dsr.case import Case
 from dsr.datamap.plan import Collection, Plan
 
@@ -14,15 +14,10 @@ _templates = Environment(
 
 
 def render_index(
-    plan: Plan,
-    case: Case,
-    counts: dict[str, int],
-    previews: dict[str, list[dict[str, Any]]],
-    files: dict[str, list[list[str]]],
-    missing: list[str],
-    made_at: datetime,
+    plan: Plan, case: Case, tables: dict[str, Table], missing: list[str], made_at: datetime
 ) -> str:
-    """The page as HTML. `counts` and `previews` by collection path, `files` by store."""
+    """The page as HTML. `tables` by collection path."""
+    counts = {path: table.records for path, table in tables.items()}
     return _templates.get_template("index.html").render(
         plan=plan,
         case=case,
@@ -30,10 +25,8 @@ def render_index(
         empty=[c for c in plan.collections.values() if not counts.get(c.path) and c.path not in missing],
         missing=[plan.collections[path] for path in missing],
         counts=counts,
-        previews=previews,
-        files=files,
+        tables=tables,
         columns=_columns,
-        cell=_cell,
         total=sum(counts.values()),
         purposes_of=lambda c: sorted({plan.purposes[f.purpose] for f in c.fields.values()}),
         retention_of=_retention,
@@ -41,17 +34,11 @@ def render_index(
     )
 
 
-def _columns(collection: Collection, records: list[dict[str, Any]]) -> list[str]:
+def _columns(collection: Collection, records: list[dict[str, str]]) -> list[str]:
     """The fields that stand in at least one record, in the map's order, others after."""
     present = {name for record in records for name in record}
     mapped = [name for name in collection.fields if name in present]
     return mapped + sorted(present - set(mapped))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else str(value)
 
 
 def _retention(collection: Collection) -> str:
