@@ -57,7 +57,7 @@ def _sweep(collection: Collection, kind: str, store: ExpiringStore) -> Sweep:
     """One sweep to its end. Raises BenchmarkError unless it took exactly what has expired."""
     planned = plan_collection("bench", collection, kind, NOW, ON, 10**9, Known())
     erasing = Sweep(**{**vars(planned), "mode": ON})
-    done = run(erasing, collection, store, lambda _: None, time.monotonic() + 3600)
+    done = run(erasing, collection, store, lambda: False, lambda _: None, time.monotonic() + 3600)
     if (done.outcome, done.records) != ("done", EXPIRED):
         raise machine.BenchmarkError(f"of {EXPIRED} expired records: {done}")
     return done

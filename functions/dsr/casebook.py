@@ -34,6 +34,7 @@ EVENT_FIELDS = frozenset(
         "step",
         "round",
         "joined",
+        "hold",
     }
 )
 

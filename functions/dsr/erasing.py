@@ -2,6 +2,7 @@
 
 Leaves first: within a visit the collections in reverse order. Works until its time budget ends and
 saves where it is; done again, a batch changes nothing, so being killed anywhere costs only time.
+Before every batch it asks whether a hold stops it: what is held waits, the rest goes.
 """
 
 import time
@@ -16,20 +17,28 @@ from dsr.gathering import Result, parts_of, read_parts, staged
 from dsr.staging import Staging
 from dsr.stores.base import FreezingStore, Store
 
+HELD = "hold"  # why a visit waits
+
+
+class _Late(Exception):
+    """Time is up; what was done is to be saved."""
+
 
 @dataclass
 class _Progress:
-    """Where the visit is: the collection, its part, and how many records of that part are through."""
+    """Where the visit is: the collections that are through, and of others [part, records of that part]."""
 
-    collection: int = 0
-    part: int = 0
-    record: int = 0
+    through: list[str] = field(default_factory=list)
+    at: dict[str, list[int]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     done: bool = False
 
 
 class Erasing:
-    """One visit of one case in the round `number`. `ends_at` is on the clock of `clock`, in seconds."""
+    """One visit of one case in the round `number`. `ends_at` is on the clock of `clock`, in seconds.
+
+    `is_held` says of a collection whether a hold stops erasing it now.
+    """
 
     def __init__(
         self,
@@ -39,10 +48,12 @@ class Erasing:
         store: Store,
         ends_at: float,
         number: int,
+        is_held: Callable[[Collection], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan, self._visit, self._staging, self._store = plan, visit, staging, store
         self._ends_at, self._number, self._clock = ends_at, number, clock
+        self._is_held = is_held
         self._progress = _Progress()
 
     def run(self) -> Result:
@@ -51,10 +62,12 @@ class Erasing:
         if self._progress.done:
             return self._result("done")
         try:
-            finished = self._erase()
+            held = self._erase()
+        except _Late:
+            return self._result("continue")
         except StoreFault as fault:
             return self._result("needs_attention", fault.code, fault.about)
-        return self._result("done" if finished else "continue")
+        return self._result("waiting", HELD, held[0]) if held else self._result("done")
 
     def freeze(self) -> Result:
         """Freeze what the map says is to be frozen: no sign-in, no session, until all is erased."""
@@ -75,32 +88,37 @@ class Erasing:
         counts = {n: self._progress.counts.get(n, 0) for n in self._visit.collections}
         return Result(outcome, counts, {}, reason, about)
 
-    def _erase(self) -> bool:
-        progress = self._progress
-        collections = list(reversed(self._plan.collections_of(self._visit)))
-        while progress.collection < len(collections):
-            if not self._erase_collection(collections[progress.collection]):
-                return False
-            progress.collection, progress.part, progress.record = progress.collection + 1, 0, 0
-        progress.done = True
+    def _erase(self) -> list[str]:
+        """Erase what no hold stops; returns the paths of what is held. Raises _Late."""
+        held = []
+        for collection in reversed(self._plan.collections_of(self._visit)):
+            if collection.name in self._progress.through or collection.kept:
+                continue  # what is kept stays untouched, and is not counted as erased
+            if self._erase_collection(collection):
+                self._progress.through.append(collection.name)
+            else:
+                held.append(collection.path)
+        self._progress.done = not held
         self._save()
-        return True
+        return held
 
     def _erase_collection(self, collection: Collection) -> bool:
-        progress = self._progress
-        if collection.kept:
-            return True  # untouched, and not counted as erased
+        """Erase one collection from where it stands; False once a hold stops it. Raises _Late."""
         parts = parts_of(self._staging, self._plan, collection.path, "staged", self._number)
-        while progress.part < len(parts):
-            records = read_parts(self._staging, [parts[progress.part]])
-            for batch in _batches(records, progress.record, self._store.erase_at_once):
+        at = self._progress.at.setdefault(collection.name, [0, 0])
+        while at[0] < len(parts):
+            records = read_parts(self._staging, [parts[at[0]]])
+            for batch in _batches(records, at[1], self._store.erase_at_once):
+                if self._is_held(collection):
+                    return False
                 self._store.erase(collection, batch, collection.masks)
-                progress.record += len(batch)
-                progress.counts[collection.name] = progress.counts.get(collection.name, 0) + len(batch)
+                at[1] += len(batch)
+                tally = self._progress.counts
+                tally[collection.name] = tally.get(collection.name, 0) + len(batch)
                 if self._clock() >= self._ends_at:
                     self._save()
-                    return False
-            progress.part, progress.record = progress.part + 1, 0
+                    raise _Late
+            at[:] = [at[0] + 1, 0]
         return True
 
     def _save(self) -> None:

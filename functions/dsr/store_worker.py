@@ -7,10 +7,12 @@ from typing import Any
 from dsr import casebook, plans
 from dsr.case import Case, Right, State
 from dsr.casebook import WAITS, Casebook, Visit, work_name
-from dsr.datamap.plan import Plan, VisitPlan
+from dsr.datamap.plan import Collection, Plan, VisitPlan
 from dsr.erasing import Erasing
 from dsr.errors import Refused
 from dsr.gathering import Gathering, Result
+from dsr.holdbook import Holdbook
+from dsr.holds import targets_of
 from dsr.settings import read
 from dsr.staging import Staging
 from dsr.stores.registry import open_store
@@ -77,7 +79,13 @@ def _do(
     if verb == "gather":
         requester, now = book.requester(case), casebook.now()
         return Gathering(plan, case, requester, visit, staging, store, now, ends_at, number=number).run()
-    erasing = Erasing(plan, visit, staging, store, ends_at, number)
+    holds = Holdbook(book.cases)
+
+    def is_held(collection: Collection) -> bool:
+        # A record that is held keeps those of its store that it hangs on: a database would not let them go.
+        return bool(holds.stops(targets_of(case, plan.hanging_on(collection.path))))
+
+    erasing = Erasing(plan, visit, staging, store, ends_at, number, is_held)
     return erasing.freeze() if verb == "freeze" else erasing.run()
 
 

@@ -15,6 +15,8 @@ from dsr.aws import client
 from dsr.casebook import Casebook
 from dsr.datamap.plan import Collection, Plan, Way, load
 from dsr.errors import NotFound, Refused, StoreFault
+from dsr.holdbook import Holdbook
+from dsr.holds import Scope
 from dsr.log import logger
 from dsr.retention import DRY_RUN, ON, Sweep, as_of, learn, plan_collection, rule_of, sweepable
 from dsr.settings import read
@@ -128,7 +130,14 @@ def sweep(event: dict[str, Any], cases_table: str, ends_at: float) -> dict[str, 
         book.note(done)
         return {"outcome": done.outcome}
     store = cast(ExpiringStore, open_store(plan.stores[collection.store]))
-    done = run(replace(planned, calls=planned.calls + 1), collection, store, book.note, ends_at)
+    holds = Holdbook(cases_table)
+    target = [(Scope.COLLECTION, path) for path in plan.hanging_on(collection.path)]
+
+    def is_held() -> bool:
+        return bool(holds.stops(target))
+
+    begun = replace(planned, calls=planned.calls + 1)
+    done = run(begun, collection, store, is_held, book.note, ends_at)
     if done.outcome == "done":
         book.keep(collection.path, learn(book.known(collection.path), done))
     book.note(done)
@@ -140,6 +149,7 @@ def run(
     planned: Sweep,
     collection: Collection,
     store: ExpiringStore,
+    is_held: Callable[[], bool],
     note: Callable[[Sweep], None],
     ends_at: float,
     clock: Callable[[], float] = time.monotonic,
@@ -147,7 +157,8 @@ def run(
     """Count, or erase, what has expired until it is through, the limit is reached or time is up.
 
     `note` is told after every page that was erased; whoever goes on from there loses nothing, and what
-    is found a second time is gone. A dry run changes nothing and counts in one call.
+    is found a second time is gone. A dry run changes nothing and counts in one call. Asked before every
+    batch, `is_held` says whether a hold stops it: then the sweep ends early, and another day's goes on.
     """
     # A walk that begins anew meets again what it left; what it erased it does not.
     done = planned if planned.reached else replace(planned, left=0, undated=0)
@@ -156,6 +167,8 @@ def run(
     after: Cursor = None
     while done.records < done.limit:
         limit = min(store.erase_at_once, done.limit - done.records)
+        if done.mode == ON and is_held():
+            return replace(_cut_short(done), reason="held")
         try:
             page = store.expired(collection, done.cutoff, after, limit, begin)
             left = _erase(store, collection, page.records) if done.mode == ON else 0

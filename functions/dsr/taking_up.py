@@ -8,6 +8,8 @@ from dsr.case import REST, Case, State, next_step, notice_of
 from dsr.casebook import Casebook, Visit, now, work_name
 from dsr.confirming import freezing
 from dsr.datamap.plan import Plan, VisitPlan
+from dsr.holdbook import Holdbook
+from dsr.holds import targets_of
 from dsr.settings import read
 from dsr.subjects import Subjects
 
@@ -50,9 +52,11 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _may_begin(book: Casebook, case: Case) -> bool:
-    """Whether the time for second thoughts is over, and the person has the copies they asked for."""
+    """Whether the time for second thoughts is over, no hold stops it, and the person has their copies."""
     due = case.expires_at is None or case.expires_at <= now()
-    return due and (case.waived or not case.subject or not Subjects(book).unfinished_access(case.subject))
+    if not due or Holdbook(book.cases).stops(targets_of(case)):
+        return False
+    return case.waived or not case.subject or not Subjects(book).unfinished_access(case.subject)
 
 
 def visits_to_make(plan: Plan, book: Casebook, case: Case, step: str) -> dict[str, Any]:

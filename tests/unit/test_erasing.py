@@ -101,10 +101,15 @@ def run(
             fate.countdown = fates.pop() if fates else -1
             fate.act = _kill
             ticks = iter(range(10**9))
-            return Erasing(plan, v, staging, database, budget, 0, lambda: next(ticks))  # type: ignore[arg-type]
+            return Erasing(plan, v, staging, database, budget, 0, free, lambda: next(ticks))  # type: ignore[arg-type]
 
         _until_done(erasing)
     return database
+
+
+def free(_: Collection) -> bool:
+    """No hold stops anything."""
+    return False
 
 
 def _kill() -> None:
@@ -172,7 +177,7 @@ def test_the_second_read_passes_over_what_may_stay_and_sees_what_came(plan: Plan
 
     def erase(number: int) -> None:
         for visit in [v for wave in erasing_order(plan) for v in wave]:
-            Erasing(plan, visit, staging, database, float("inf"), number).run()  # type: ignore[arg-type]
+            Erasing(plan, visit, staging, database, float("inf"), number, free).run()  # type: ignore[arg-type]
 
     assert gather(0)["b.papers"] == 2
     erase(0)
@@ -200,7 +205,7 @@ def test_a_fault_stops_the_visit_and_says_which(plan: Plan) -> None:
         raise StoreFault("missing_permission", "b.lines: Delete")
 
     database.erase = refuse  # type: ignore[method-assign]
-    result = Erasing(plan, plan.visit_of("b.lines"), staging, database, float("inf"), 0).run()  # type: ignore[arg-type]
+    result = Erasing(plan, plan.visit_of("b.lines"), staging, database, float("inf"), 0, free).run()  # type: ignore[arg-type]
     assert (result.outcome, result.reason, result.about) == (
         "needs_attention",
         "missing_permission",

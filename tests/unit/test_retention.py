@@ -320,7 +320,9 @@ def sweep_through(shelf: Shelf, plan: Sweep, kills: Sequence[int] = (), seconds:
         shelf.kill_at = shelf.calls + todo.pop() if todo else -1
         try:
             clock = ticks.__next__
-            done = sweeping.run(kept[-1], collection(kind), shelf, kept.append, clock() + seconds, clock)  # type: ignore[arg-type]
+            done = sweeping.run(
+                kept[-1], collection(kind), shelf, lambda: False, kept.append, clock() + seconds, clock
+            )  # type: ignore[arg-type]
         except Killed:
             continue
         kept.append(done)

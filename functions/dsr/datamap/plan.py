@@ -173,6 +173,17 @@ class Plan:
         """The visit that reads the collection `path` (store.collection). Raises KeyError."""
         return {f"{v.store}.{name}": v for v in self.visits for name in v.collections}[path]
 
+    def hanging_on(self, path: str) -> list[str]:
+        """The collection `path` and those of its store whose records hang on its records: they go first."""
+        store, found = self.collections[path].store, [path]
+        for above in found:  # grows while it is walked
+            found += [
+                c.path
+                for c in self.collections.values()
+                if c.store == store and above in c.parents and c.path not in found
+            ]
+        return found
+
     def from_visit(self, path: str) -> list[VisitPlan]:
         """The visit that reads the collection `path`, then those that may follow from what it finds."""
         first = self.visit_of(path)

@@ -82,5 +82,5 @@ class Acting:
         case = self.frame.case(request)
         if case is None:
             return self.showing.missing(request, agent)
-        field = "reason" if error == "reason" and may_refuse(case) else "main"
+        field = "refusal" if error == "reason" and may_refuse(case) else "main"
         return self.showing.show(request, agent, case, {field: ERRORS[error]}, status)

@@ -9,6 +9,7 @@ from dsr.web.desk import queue, words
 from dsr.web.desk.acting import Acting
 from dsr.web.desk.door import COOKIE, Agent
 from dsr.web.desk.frame import DeskFrame, then_of
+from dsr.web.desk.holding import Holding
 from dsr.web.desk.roles import May, allowed
 from dsr.web.desk.showing import Showing, left, waits
 from dsr.web.desk.signing_in import SigningIn
@@ -39,6 +40,7 @@ class DeskPages:
         """Every route that needs a role. No GET changes a case."""
         showing = Showing(self.frame)
         acting, case = Acting(self.frame, showing), "/desk/cases/{case_id}"
+        holding = Holding(self.frame, showing)
         return (
             Gate("GET", "/desk", May.LOOK, self.list),
             Gate("GET", "/desk/find", May.LOOK, self.find),
@@ -49,6 +51,10 @@ class DeskPages:
             Gate("POST", f"{case}/join-accounts", May.WORK, acting.join_accounts),
             Gate("POST", f"{case}/approve", May.DECIDE, acting.approve),
             Gate("POST", f"{case}/refuse", May.DECIDE, acting.refuse),
+            Gate("GET", "/desk/holds", May.LOOK, holding.list),
+            Gate("POST", "/desk/holds", May.DECIDE, holding.hold_collection),
+            Gate("POST", "/desk/holds/{hold_id}/lift", May.DECIDE, holding.lift),
+            Gate("POST", f"{case}/hold", May.DECIDE, holding.hold_case),
             # A reload of the answer to a button leads back to the case.
             Gate("GET", f"{case}/{{action}}", May.LOOK, showing.to_case),
         )

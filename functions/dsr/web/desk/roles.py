@@ -16,7 +16,7 @@ class May(StrEnum):
 
     LOOK = "look"  # at cases, and at who they are about
     WORK = "work"  # retry, judge doubtful records, leave a store out, join accounts
-    DECIDE = "decide"  # approve, refuse
+    DECIDE = "decide"  # approve, refuse, hold
 
 
 PERMISSIONS: dict[May, frozenset[Role]] = {

@@ -14,6 +14,8 @@ from dsr.clock import REGIMES
 from dsr.datamap.plan import Collection, Plan
 from dsr.errors import NotFound
 from dsr.gathering import parts_of, read_parts
+from dsr.holdbook import Holdbook
+from dsr.holds import REASONS, scopes_of, that_stop
 from dsr.notices.refusals import REFUSALS
 from dsr.records import at_path, without
 from dsr.staging import Staging
@@ -192,6 +194,12 @@ class Showing:
             works=self._works(plan, case),
             decisions=[(_decided(plan, k), words.say(words.DECISIONS, d)) for k, d in case.decisions.items()],
             history=self._history(case, agent, looks.of(case.case_id)),
+            holds=that_stop(Holdbook(self.frame.book.cases).all(), case, case.plan),
+            hold_scopes=scopes_of(case),
+            hold_errors=errors.keys() & {"scope", "reason", "ends", "day", "file"},
+            reasons=REASONS,
+            typed=typed(request),
+            today=casebook.now().date(),
             works_here=allowed(agent.roles, May.WORK),
             decides_here=allowed(agent.roles, May.DECIDE),
         )  # fmt: skip
@@ -244,6 +252,12 @@ class Showing:
             for look in looks
         ]
         return sorted(lines, key=lambda line: line.at, reverse=True)
+
+
+def typed(request: Request) -> dict[str, str]:
+    """What stands in the form of a hold, so that an error loses nothing."""
+    names = ("path", "scope", "reason", "ends", "day", "file", "told")
+    return {name: request.form.get(name, "") for name in names}
 
 
 def _moved(was: State, now: State) -> str:

@@ -193,6 +193,8 @@ EVENTS = {
     "retried": "Retried",
     "approved": "Approved",
     "refused": "Refused",
+    "held": "Hold placed",
+    "hold_lifted": "Hold lifted",
     "expired": "Not confirmed in time",
     "closed": "Closed",
     "withdrawn": "Withdrawn by the requester",
@@ -207,10 +209,19 @@ DONE = {
     "leave-out": "The case goes on without this store. The answer will say what is missing.",
     "join-accounts": "Both accounts count as this person’s, and the case goes on.",
     "approve": "Approved: the case goes on.",
+    "hold": "The hold is placed. A batch of records that is being deleted at this moment may still end.",
+    "lift": "The hold is lifted. What it stopped goes on within a quarter of an hour.",
     "refuse": "Refused: the requester is told the reason and their remedies.",
 }
 ERRORS = {
     "changed": "Nothing was done: the case has changed since you opened its page. This is how it stands now.",
     "refused": "Nothing was done: this is not possible for this case.",
     "reason": "Choose a reason.",
+    "hold_scope": "Choose what is held: this case, or everything about this person.",
+    "hold_path": "Choose the collection that is held.",
+    "hold_reason": "Choose why it is held.",
+    "hold_ends": "Choose how long it is held.",
+    "hold_day": "Give a day that is still to come, such as 2027-03-31.",
+    "hold_file": "A file number has letters, digits, spaces and . / - _ only, 40 at most.",
+    "hold_over": "Nothing was done: this hold is over already.",
 }
