@@ -21,6 +21,7 @@ MEMBER, ADDRESS = "m-1", "one.member@benchmark.example"
 CASE = "BENC-HMAR-KCAS-E000"
 TABLES = {"CASES_TABLE": "cases", "CASE_KEYS_TABLE": "case-keys"}
 BUCKETS = {"STAGING_BUCKET": "staging", "BUNDLES_BUCKET": "bundles"}
+SIGNING = {"SIGNING_KEY": "alias/benchmark-signing"}
 LAMBDA_SECONDS = 300
 
 
@@ -33,7 +34,7 @@ class _Context:
 
 def main(work: str, root: Path) -> None:
     """Do the work and say what it took."""
-    os.environ |= TABLES | BUCKETS
+    os.environ |= TABLES | BUCKETS | SIGNING
     stand_in = StandIn(root, json.loads((root / "secret.json").read_text()))
     stand_in.install()
     if not (root / "tables.json").exists():

@@ -116,6 +116,9 @@ class StandIn:
     def _decrypt(self, asked: dict[str, Any]) -> dict[str, Any]:
         return {"Plaintext": asked["CiphertextBlob"]}
 
+    def _sign(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"Signature": asked["Message"], "KeyId": asked["KeyId"]}
+
     def _tell_secret(self, asked: dict[str, Any]) -> dict[str, Any]:
         return {"Name": asked["SecretId"], "SecretString": json.dumps(self._secret)}
 
@@ -203,6 +206,7 @@ class StandIn:
         "Query": _query,
         "Encrypt": _encrypt,
         "Decrypt": _decrypt,
+        "Sign": _sign,
         "GetSecretValue": _tell_secret,
     }
 

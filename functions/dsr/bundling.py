@@ -24,6 +24,7 @@ class Settings:
     case_keys_table: str
     staging_bucket: str
     bundles_bucket: str
+    signing_key: str
     bundle_days: int = 14
     budget_seconds: int = 240
 
@@ -52,6 +53,7 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
         settings.bundles_bucket,
         key,
         started + min(settings.budget_seconds, remaining),
+        settings.signing_key,
     )
     try:
         size = builder.run(made_at)

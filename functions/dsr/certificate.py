@@ -85,7 +85,6 @@ def verify(content: bytes, pem: bytes) -> dict[str, Any]:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
         said = json.loads(content)
@@ -98,13 +97,21 @@ def verify(content: bytes, pem: bytes) -> dict[str, Any]:
             f"the signature is of the kind {signature.get('algorithm')!r}, not {ALGORITHM}"
         )
     try:
+        public_key_of(pem).verify(value, canonical(certificate), ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        raise CertificateError("the signature does not fit: another key, or the file was changed") from None
+    return dict(certificate)
+
+
+def public_key_of(pem: bytes) -> Any:
+    """The key that certificates and bundles are checked with. Raises CertificateError."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
         key = load_pem_public_key(pem)
     except ValueError:
         raise CertificateError("the key is no public key in PEM form") from None
     if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise CertificateError("the key is of another kind than certificates are signed with")
-    try:
-        key.verify(value, canonical(certificate), ec.ECDSA(SHA256()))
-    except InvalidSignature:
-        raise CertificateError("the signature does not fit: another key, or the file was changed") from None
-    return dict(certificate)
+        raise CertificateError("the key is of another kind than is signed with here")
+    return key

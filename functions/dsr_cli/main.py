@@ -1,4 +1,4 @@
-"""`dsr`: check and compile the data map, look at cases and sweeps, decide cases."""
+"""`dsr`: check and compile the data map, look at cases and sweeps, decide cases, check what was signed."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dsr.errors import DsrError
-from dsr_cli import case_commands, certificate_commands, map_commands, sweep_commands
+from dsr_cli import bundle_commands, case_commands, certificate_commands, map_commands, sweep_commands
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     map_commands.add_to(commands)
     case_commands.add_to(commands)
     certificate_commands.add_to(commands)
+    bundle_commands.add_to(commands)
     sweep_commands.add_to(commands)
     options = parser.parse_args(arguments)
     run: Command = options.run

@@ -62,7 +62,7 @@ def read_bundle(path: Path) -> Bundle:
 def manifest_faults(bundle: Bundle) -> list[str]:
     """Where the manifest and the files disagree, as sentences; empty if nowhere."""
     listed = {file["path"]: (file["size"], file["sha256"]) for file in bundle.manifest["files"]}
-    unlisted = bundle.files.keys() - listed.keys() - {"manifest.json"}
+    unlisted = bundle.files.keys() - listed.keys() - {"manifest.json", "manifest.sig"}
     faults = [f"{path} is in the bundle and not in its manifest" for path in sorted(unlisted)]
     for path in sorted(listed):
         if path not in bundle.files:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from rich.table import Table
 
+from dsr.bundle.verifying import verify_bundle
 from dsr.certificate import verify
 from dsr.datamap.plan import Plan, from_json
 from infra.craftzone import load
@@ -138,7 +139,6 @@ def play_deletion(running: Running, show: Show) -> list[str]:
         took = time.monotonic() - started
         certificate = next(link for link in page.links if link.endswith("/certificate"))
         CERTIFICATE.write_bytes(browser.get(absolute(page, certificate)).body)
-        KEY.write_bytes(browser.get(f"{running.url}/.well-known/dsr-certificate-key.pem").body)
         said = verify(CERTIFICATE.read_bytes(), KEY.read_bytes())
     show.say(f"  {took:.1f} s from confirmation to certificate; its signature holds, checked offline")
     show.console.print(erased(said))
@@ -287,6 +287,8 @@ def check(running: Running, told: Told, show: Show) -> list[str]:
         person = running.community.person(PERSONA)
         truth = running.community.records_of(PERSONA, typed={"name": person.name})
         faults = checks.manifest_faults(bundle) + checks.record_faults(truth, bundle)
+        KEY.write_bytes(Browser().get(f"{running.url}/.well-known/dsr-certificate-key.pem").body)
+        faults += verify_bundle([told.bundle], KEY.read_bytes()).faults
     show.console.print(contents(bundle))
     with show.stage("look for their values in every log, history, queue and table of the product"):
         needles = checks.Needles(running.community.personal_values_of(PERSONA))

@@ -21,6 +21,9 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "aws": {
         "sts.assume_role": [("sts:AssumeRole", "store role")],
     },
+    "bundle.signature": {
+        "kms.sign": [("kms:Sign", "SigningKey")],
+    },
     "bundle.upload": {
         "s3.create_multipart_upload": [("s3:PutObject", BUNDLE)],
         "s3.upload_part": [("s3:PutObject", BUNDLE)],

@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -425,6 +426,7 @@ def build(here: World, plan: Plan, case: Case, ticks: float = float("inf"), most
             BUNDLES,
             f"bundles/{case.case_id}/x.zip",
             ends_at,
+            os.environ["SIGNING_KEY"],
             lambda: next(time),
         )
         size = builder.run(MADE_AT)
@@ -464,7 +466,8 @@ def test_the_bundle_holds_what_was_gathered_and_says_so(here: World, plan: Plan,
         ("b", "entries"): 1,
         ("files", "pictures"): 4,
     }
-    assert {f["path"] for f in manifest["files"]} | {"manifest.json"} == set(opened.namelist())
+    listed = {f["path"] for f in manifest["files"]}
+    assert listed | {"manifest.json", "manifest.sig"} == set(opened.namelist())
     assert len(opened.namelist()) == len(set(opened.namelist()))
     for file in manifest["files"]:
         content = opened.read(file["path"])
@@ -483,10 +486,12 @@ def test_the_bundle_holds_what_was_gathered_and_says_so(here: World, plan: Plan,
 @pytest.mark.parametrize("ticks", [0, 1, 2, 5])
 def test_built_in_many_calls_it_is_the_same(here: World, plan: Plan, ticks: int) -> None:
     case = gathered(here, plan)
-    build(here, plan, case)
-    whole = made(case).fp.getvalue()  # type: ignore[union-attr]
-    here.staging(case).remove("bundle/")
-    build(here, plan, case, ticks)
+    # ECDSA draws a number for each signature: all else must be the same, what is signed included.
+    with mock.patch("dsr.bundle.build.sign_manifest", lambda manifest, _: hashlib.sha256(manifest).digest()):
+        build(here, plan, case)
+        whole = made(case).fp.getvalue()  # type: ignore[union-attr]
+        here.staging(case).remove("bundle/")
+        build(here, plan, case, ticks)
     assert made(case).fp.getvalue() == whole  # type: ignore[union-attr]
 
 
@@ -655,7 +660,7 @@ def test_killed_anywhere_it_still_makes_the_whole_bundle(here: World, plan: Plan
         assert opened.testzip() is None
         manifest = json.loads(opened.read("manifest.json"))
         assert sorted(f["path"] for f in manifest["files"]) == sorted(
-            set(opened.namelist()) - {"manifest.json"}
+            set(opened.namelist()) - {"manifest.json", "manifest.sig"}
         )
         assert {c["collection"]: c["records"] for c in manifest["collections"]} == {
             "members": 1, "notes": 25, "entries": 1, "pictures": 4,
@@ -732,7 +737,7 @@ def test_memory_stays_small_with_a_large_original(here: World, plan: Plan) -> No
             return {"ETag": "x"}
 
     s3 = S3()
-    builder = BundleBuilder(plan, a_case(plan), Memory(Fate()), "b", "k", float("inf"))  # type: ignore[arg-type]
+    builder = BundleBuilder(plan, a_case(plan), Memory(Fate()), "b", "k", float("inf"), "")  # type: ignore[arg-type]
     original = {"bucket": "b", "object_key": "x.bin", "version": "", "size": 40 * 2**20}
     with (
         mock.patch("dsr.bundle.build.client_as", return_value=s3),

@@ -173,7 +173,9 @@ def opened(plan: Plan) -> Iterator[World]:
     kms = boto3.client("kms", region_name=REGION)
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     mac = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+    signing = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     environment = {
+        "SIGNING_KEY": signing,
         "CASES_TABLE": CASES,
         "CASE_KEYS_TABLE": KEYS,
         "STAGING_BUCKET": STAGING,

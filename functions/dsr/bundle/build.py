@@ -15,6 +15,7 @@ from dsr.bundle.archive import Archive, Member
 from dsr.bundle.datafiles import FILE, SliceWriter, Table
 from dsr.bundle.names import safe_name
 from dsr.bundle.page import render_index
+from dsr.bundle.signature import MANIFEST, SIGNATURE, sign_manifest
 from dsr.bundle.upload import Upload, UploadState
 from dsr.case import Case
 from dsr.datamap.plan import Collection, Plan
@@ -48,11 +49,13 @@ class BundleBuilder:
         bucket: str,
         key: str,
         ends_at: float,
+        signing_key: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan, self._case, self._staging = plan, case, staging
         self._bucket, self._key = bucket, key
         self._ends_at, self._clock = ends_at, clock
+        self._signing_key = signing_key
         self._taken: dict[str, set[str]] = {}  # names of files per store
         self._tables: dict[str, Table] = {}  # by collection path
         self._places: dict[str, Any] = {}  # of the visits: nobody gathers any more
@@ -184,7 +187,9 @@ class BundleBuilder:
     def _close(self, progress: _Progress, archive: Archive, made_at: datetime) -> None:
         page = render_index(self._plan, self._case, self._tables, self._missing(), made_at)
         progress.members.append(asdict(archive.add("index.html", [page.encode()])))
-        archive.add("manifest.json", [self._manifest(progress, made_at)])
+        manifest = self._manifest(progress, made_at)
+        archive.add(MANIFEST, [manifest])
+        archive.add(SIGNATURE, [sign_manifest(manifest, self._signing_key)], compress=False)
 
     def _missing(self) -> list[str]:
         """What an agent left out, and what is found only through it: said, never passed over."""
@@ -203,6 +208,9 @@ class BundleBuilder:
             for c in self._plan.collections.values()
         ]
         content = {
+            "kind": "bundle",
+            "version": 1,
+            "controller": self._plan.controller["name"],
             "case": self._case.case_id,
             "map_version": self._case.map_version,
             "made_at": made_at.isoformat(),
