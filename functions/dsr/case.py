@@ -106,7 +106,10 @@ STEPS: dict[State, str] = {
     S.CERTIFYING: "certify",
 }
 REST = "rest"
-WAITS = frozenset({"await_identity", "await_confirmation", "cool_off"})  # steps that store a token and wait
+AWAIT_ANSWERS = "await_answers"  # of stores: beside the state's own step
+WAITS = frozenset({"await_identity", "await_confirmation", "cool_off", AWAIT_ANSWERS})  # by a stored token
+# Where stores work, and may answer later.
+WORKS = frozenset({S.GATHERING, S.ERASING, S.CONFIRMING})
 
 
 def check_move(was: State, to: State) -> None:
@@ -187,6 +190,8 @@ class Case:
     token: str = ""  # of the workflow's waiting task
     woken: str = ""  # the last one that was taken off: whoever did may have been killed before it was used
     expires_at: datetime | None = None  # when waiting ends by itself
+    # The visits whose stores answer later: nothing else is to be done for the case meanwhile.
+    waiting_for: tuple[str, ...] = ()
     channel: str = "web"  # web | site: who asked, the person or the company's own site
     subject: str = ""  # keyed hash of who it is about: cases of one person find each other by it
     joined: str = ""  # the case that does what this one asked for
@@ -213,6 +218,8 @@ class Case:
 def next_step(case: Case) -> str:
     """The name of the workflow's next step for the case; `rest` when a person must act or it has ended."""
     step = STEPS.get(case.state, REST)
+    if case.waiting_for and case.state in WORKS:
+        return AWAIT_ANSWERS
     told = notice_of(case) in case.notices
     if step in ("await_confirmation", "cool_off") and not told:
         return "announce"  # the person is told what waits for them, then waited for

@@ -6,6 +6,7 @@ the condition on the version is what keeps two workers from both making a move.
 """
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -56,16 +57,26 @@ def work_name(verb: str, number: int) -> str:
 
 @dataclass(frozen=True)
 class Visit:
-    """How far one visit (the collections of one store in one wave) of a case is. No personal data."""
+    """How far one visit (the collections of one store in one wave) of a case is. No personal data.
+
+    Of a store that answers later also: when it was asked, by when it is to answer (`answer_by`, "" for
+    whenever), when it did, with which fixed word. `woken_at`: somebody said that the answer is there,
+    and the worker has not looked since.
+    """
 
     visit: str
-    store: str
-    outcome: str = "pending"  # pending | continue | done | needs_attention | refused
+    store: str = ""
+    outcome: str = "pending"  # pending | continue | waiting | done | needs_attention | refused
     counts: dict[str, int] | None = None  # records per collection
     doubtful: dict[str, int] | None = None
     reason: str = ""
     about: str = ""
     calls: int = 0
+    asked_at: str = ""
+    answer_by: str = ""
+    answered_at: str = ""
+    answer: str = ""
+    woken_at: str = ""
     updated_at: datetime | None = None
 
 
@@ -225,9 +236,35 @@ class Casebook:
 
     def note_visit(self, case_id: str, visit: Visit, work: str = "visit") -> None:
         """Store how far a visit is; the last writer wins, since a visit has one worker at a time."""
-        item = {k: v for k, v in asdict(visit).items() if k not in ("visit", "updated_at")}
-        item |= {"case_id": case_id, "part": f"{work}#{visit.visit}", "updated_at": now().isoformat()}
-        client("dynamodb").put_item(TableName=self.cases, Item=to_item(item))
+        client("dynamodb").put_item(TableName=self.cases, Item=to_item(_from_visit(case_id, visit, work)))
+
+    def note_waiting(self, case_id: str, visit: Visit, work: str, seen: str) -> bool:
+        """Store that a visit waits; False, and nothing stored, if it was woken after `seen` (`woken_at`)."""
+        dynamodb = client("dynamodb")
+        try:
+            dynamodb.put_item(
+                TableName=self.cases,
+                Item=to_item(_from_visit(case_id, visit, work)),
+                ConditionExpression="attribute_not_exists(woken_at) OR woken_at IN (:none, :seen)",
+                ExpressionAttributeValues=to_item({":none": "", ":seen": seen}),
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def wake_visit(self, case_id: str, visit: str, work: str) -> None:
+        """Note on the visit that its answer is there, whether or not it waits yet."""
+        client("dynamodb").update_item(
+            TableName=self.cases,
+            Key=_key(case_id, f"{work}#{visit}"),
+            UpdateExpression="SET woken_at = :now",
+            ExpressionAttributeValues=to_item({":now": f"{now().isoformat()} {secrets.token_hex(4)}"}),
+        )
+
+
+def _from_visit(case_id: str, visit: Visit, work: str) -> dict[str, Any]:
+    item = {k: v for k, v in asdict(visit).items() if k not in ("visit", "updated_at")}
+    return item | {"case_id": case_id, "part": f"{work}#{visit.visit}", "updated_at": now().isoformat()}
 
 
 def seal_requester(recipient: str, requester: Requester) -> bytes:
@@ -254,6 +291,7 @@ def _clashed(error: Any) -> bool:
     return any(reason.get("Code") == "TransactionConflict" for reason in reasons)
 
 
+_LISTS = ("regimes", "risk", "notices", "waiting_for")
 _TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at", "confirmed_at")
 
 
@@ -261,7 +299,7 @@ def _from_case(case: Case) -> dict[str, Any]:
     values: dict[str, Any] = asdict(case)
     for name in _TIMES:
         values[name] = values[name] and values[name].isoformat()
-    values |= {name: list(values[name]) for name in ("regimes", "contacts", "risk", "attention", "notices")}
+    values |= {name: list(values[name]) for name in (*_LISTS, "contacts", "attention")}
     values |= {"part": "case"}
     if not (case.ended and case.key_destroyed):
         values["open"] = "yes"  # the sparse index of cases that something is still to be done for
@@ -278,8 +316,8 @@ def _to_case(values: dict[str, Any]) -> Case:
     values["resume"] = State(values["resume"]) if values.get("resume") else None
     values["contacts"] = tuple(Proof(p) for p in values["contacts"])
     values["attention"] = tuple(Attention(**a) for a in values["attention"])
-    for name in ("regimes", "risk", "notices"):
-        values[name] = tuple(values[name])
+    for name in _LISTS:
+        values[name] = tuple(values.get(name) or ())
     return Case(**values)
 
 

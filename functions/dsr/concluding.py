@@ -15,6 +15,7 @@ from dsr.planning import plan_of
 from dsr.settings import read
 from dsr.staging import Staging
 from dsr.subjects import Subjects
+from dsr.waking import wait_for, waiting_visits
 
 IN_PART = "delivered_in_part"
 
@@ -50,6 +51,9 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
             attention=attention, resume=State.GATHERING,
         )  # fmt: skip
         return {"outcome": moved.state.value}
+    wanted = [v for v in plan.visits if case.decisions.get(f"visit:{v.visit}") != "leave_out"]
+    if waiting := waiting_visits(wanted, visits):
+        return {"outcome": "waiting" if wait_for(book, case, waiting) else "again"}
     found = records_found(visits)
     if case.right is Right.DELETION:
         return {"outcome": _plan_deletion(book, case, plan, staging, visits, settings).state.value}
@@ -133,7 +137,9 @@ def open_points(plan: Plan, case: Case, visits: dict[str, Visit]) -> tuple[Atten
         if visit is None or visit.outcome != "done":
             stuck.add(planned.visit)
             if visit and visit.reason == WAITS and visit.about in stuck:
-                continue  # it is made after the one that is told already
+                continue  # it is made after the one that is told already, or waited for
+            if visit and visit.outcome == "waiting":
+                continue
             reason = visit.reason if visit and visit.reason else "no_answer"
             points.append(Attention(planned.visit, reason, visit.about if visit else ""))
             continue

@@ -9,9 +9,10 @@ from typing import Any
 
 from dsr import plans
 from dsr.case import Attention, Case, State
-from dsr.casebook import Casebook, Visit, work_name
+from dsr.casebook import WAITS, Casebook, Visit, work_name
 from dsr.datamap.plan import Plan, VisitPlan
 from dsr.settings import read
+from dsr.waking import wait_for, waiting_visits
 
 MOST_ROUNDS = 4
 
@@ -39,12 +40,19 @@ def conclude_erasing(event: dict[str, Any]) -> dict[str, str]:
         points = unanswered(freezing(plan), book.visits(case.case_id, work_name("freeze", 0)))
         moved = _stop(book, case, points) if points else case
     elif (case.state, step) == (State.ERASING, "erase"):
-        points = unanswered(plan.visits, book.visits(case.case_id, work_name("erase", case.round)))
-        moved = (
-            _stop(book, case, points) if points else book.move(case, State.CONFIRMING, "erased", "workflow")
-        )
+        visits = book.visits(case.case_id, work_name("erase", case.round))
+        if points := unanswered(plan.visits, visits):
+            moved = _stop(book, case, points)
+        elif waiting := waiting_visits(plan.visits, visits):
+            return {"outcome": "waiting" if wait_for(book, case, waiting) else "again"}
+        else:
+            moved = book.move(case, State.CONFIRMING, "erased", "workflow", attention=())
     elif (case.state, step) == (State.CONFIRMING, "confirm"):
-        moved = _confirm(book, case, plan)
+        visits = book.visits(case.case_id, work_name("gather", case.round + 1))
+        stops = unanswered(plan.visits, visits)
+        if not stops and (waiting := waiting_visits(plan.visits, visits)):
+            return {"outcome": "waiting" if wait_for(book, case, waiting) else "again"}
+        moved = _stop(book, case, stops) if stops else _confirm(book, case, plan, visits)
     else:
         moved = case  # somebody was here before
     return {"outcome": moved.state.value}
@@ -56,15 +64,21 @@ def freezing(plan: Plan) -> tuple[VisitPlan, ...]:
 
 
 def unanswered(planned: tuple[VisitPlan, ...], visits: dict[str, Visit]) -> tuple[Attention, ...]:
-    """The visits that are not through, and why. Pure."""
+    """The visits that are not through and wait for nothing, with the reason. Pure."""
     missing = Visit("", "", reason="no_answer")
     asked = [(p.visit, visits.get(p.visit, missing)) for p in planned]
-    return tuple(Attention(n, v.reason or "no_answer", v.about) for n, v in asked if v.outcome != "done")
+    waiting = {v.visit for v in waiting_visits(planned, visits)}
+    # What a waiting one leads to is looked for once it has answered.
+    held_up = {n for n, v in asked if v.reason == WAITS and v.about in waiting}
+    return tuple(
+        Attention(n, v.reason or "no_answer", v.about)
+        for n, v in asked
+        if v.outcome != "done" and n not in waiting | held_up
+    )
 
 
-def _confirm(book: Casebook, case: Case, plan: Plan) -> Case:
-    visits = book.visits(case.case_id, work_name("gather", case.round + 1))
-    points = unanswered(plan.visits, visits) or _doubts(plan, case, visits)
+def _confirm(book: Casebook, case: Case, plan: Plan, visits: dict[str, Visit]) -> Case:
+    points = _doubts(plan, case, visits)
     if points:
         return _stop(book, case, points)
     left = sum(sum((v.counts or {}).values()) for v in visits.values())

@@ -28,13 +28,18 @@ _KNOWN = "known.json"
 
 @dataclass(frozen=True)
 class Result:
-    """What a call came to. `continue`: call again; `needs_attention`: `reason` and `about` say why."""
+    """What a call came to. `continue`: call again; `needs_attention`: `reason` and `about` say why.
+
+    `waiting`: the store answers later, and `waking.wake_visit` has the worker called again. `noted`:
+    what the visit keeps of asking (`asked_at`, `answer_by`, `answered_at`, `answer`).
+    """
 
     outcome: str
     counts: dict[str, int]
     doubtful: dict[str, int]
     reason: str = ""
     about: str = ""
+    noted: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 from dsr import casebook
 from dsr.aws import client
-from dsr.case import MOVES, REST, WAITS, Attention, Case, State, next_step
+from dsr.case import AWAIT_ANSWERS, MOVES, REST, WAITS, Attention, Case, State, next_step
 from dsr.casebook import Casebook
 from dsr.casekey import destroy
 from dsr.errors import Conflict
@@ -30,7 +30,7 @@ class Settings:
 
 
 def keep_clocks(_: dict[str, Any]) -> dict[str, int]:
-    """Do what is due. Returns how many cases were expired, closed, restarted, given up and destroyed.
+    """Do what is due. Returns how many cases were expired, overdue, closed, restarted, given up, destroyed.
 
     Raises RuntimeError after the pass if some could not be looked at, so that somebody hears of it.
     """
@@ -50,7 +50,8 @@ class Clocks:
 
     def __init__(self, book: Casebook, settings: Settings, now: datetime) -> None:
         self._book, self._settings, self._now = book, settings, now
-        self.done = {"expired": 0, "closed": 0, "restarted": 0, "given_up": 0, "destroyed": 0}
+        words = ("expired", "overdue", "closed", "restarted", "given_up", "destroyed")
+        self.done = dict.fromkeys(words, 0)
         self.failed = 0
 
     def look_at(self, case_id: str) -> None:
@@ -68,6 +69,8 @@ class Clocks:
             self._destroy(case)
         elif self._due(case) and case.state in (State.AWAITING_IDENTITY, State.AWAITING_CONFIRMATION):
             self._expire(case)
+        elif self._due(case) and next_step(case) == AWAIT_ANSWERS:
+            self._ask_again(case)
         elif self._due(case) and case.state in (State.READY, State.DELIVERED):
             self._close(case)
         elif next_step(case) != REST:
@@ -80,6 +83,15 @@ class Clocks:
         self._book.move(case, State.EXPIRED, "expired", "clock", token="", expires_at=None)
         wake(case.token)
         self.done["expired"] += 1
+
+    def _ask_again(self, case: Case) -> None:
+        """A store has not answered in time: its worker says what follows from that."""
+        self._book.move(
+            case, case.state, "answer_due", "clock", {"visit": case.waiting_for[0]},
+            waiting_for=(), expires_at=None, token="",
+        )  # fmt: skip
+        wake(case.token)
+        self.done["overdue"] += 1
 
     def _close(self, case: Case) -> None:
         remove_versions(self._settings.bundles_bucket, f"bundles/{case.case_id}/")

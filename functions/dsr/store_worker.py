@@ -36,8 +36,8 @@ def work(event: dict[str, Any], context: Any) -> dict[str, str]:
     """Do one visit of one case, as far as time allows.
 
     `event`: `case_id`, `visit`, `verb` (gather, freeze, erase), or what `sweeping.sweep` takes with the verb
-    sweep. Returns {"outcome": continue | done | needs_attention}; all else stands in the casebook. Raises
-    whatever may pass when tried again.
+    sweep. Returns {"outcome": continue | waiting | done | needs_attention}; all else stands in the
+    casebook. Raises whatever may pass when tried again.
     """
     started = time.monotonic()
     settings = read(Settings)
@@ -51,7 +51,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, str]:
     visit, verb = plan.visit(event["visit"]), event["verb"]
     work = work_name(verb, _round(case, verb))
     made = book.visits(case.case_id, work)
-    before = made.get(visit.visit, Visit(visit.visit, visit.store))
+    before = replace(made.get(visit.visit, Visit(visit.visit)), store=visit.store)
     if before.outcome == "done":
         return {"outcome": "done"}
     check_allowed(case, visit, verb)
@@ -60,7 +60,12 @@ def work(event: dict[str, Any], context: Any) -> dict[str, str]:
     else:
         staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
         result = _do(verb, case, plan, visit, book, staging, ends_at)
-    book.note_visit(case.case_id, _noted(before, result), work)
+    noted = _noted(before, result)
+    if result.outcome == "waiting":
+        # Answered while it was being asked: then there is nothing to wait for.
+        waits = book.note_waiting(case.case_id, noted, work, before.woken_at)
+        return {"outcome": "waiting" if waits else "continue"}
+    book.note_visit(case.case_id, noted, work)
     return {"outcome": result.outcome}
 
 
@@ -117,12 +122,15 @@ def waits_for(plan: Plan, visit: VisitPlan, made: dict[str, Visit], decisions: d
 
 
 def _noted(before: Visit, result: Result) -> Visit:
+    noted: dict[str, Any] = result.noted
     return replace(
         before,
+        woken_at="",
         outcome=result.outcome,
         counts=result.counts,
         doubtful=result.doubtful,
         reason=result.reason,
         about=result.about,
         calls=before.calls + 1,
+        **noted,
     )

@@ -24,8 +24,9 @@ class Settings:
 
 
 def take_up(event: dict[str, Any]) -> dict[str, Any]:
-    """The next step of the case: {"step", "waves", "notice"}; `waves` are the visits
-    still to be made, in order; `notice` is what an `announce` step is to send.
+    """The next step of the case: {"step", "waves", "notice", "version"}; `waves` are the visits
+    still to be made, in order; `notice` is what an `announce` step is to send; `version` that of
+    the case, on which a step that waits depends.
 
     `event`: `case_id`, `attempt`. An execution of an earlier attempt is told to rest. Raises NotFound.
     """
@@ -48,7 +49,7 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
         if case.state is State.VERIFIED:
             case = book.move(case, State.GATHERING, "gathering_started", "workflow")
         return visits_to_make(plan, book, case, step)
-    return {"step": step, "waves": [], "notice": notice_of(case)}
+    return {"step": step, "waves": [], "notice": notice_of(case), "version": case.version}
 
 
 def _may_begin(book: Casebook, case: Case) -> bool:

@@ -196,7 +196,7 @@ def test_who_waits_for_a_token_waits_for_a_literal_time(name: str) -> None:
 
 def test_every_step_of_a_case_is_taken_up() -> None:
     """What `dsr.case` may say is the next step has its way from NextStep, or is known to have none."""
-    from dsr.case import REST, STEPS
+    from dsr.case import AWAIT_ANSWERS, REST, STEPS
 
     choice = definition("request.asl.json")["States"]["NextStep"]
     routed: set[str] = set()
@@ -205,7 +205,7 @@ def test_every_step_of_a_case_is_taken_up() -> None:
         assert "$states.input.step" in way["Condition"]
     # Besides what follows from the state alone, taking a case up may name a step itself.
     named = set(re.findall(r'"step": "(\w+)"', reach.modules_by_file()["dsr.taking_up"].read_text()))
-    steps = set(STEPS.values()) | named
+    steps = set(STEPS.values()) | named | {AWAIT_ANSWERS}
     assert routed <= steps
     assert steps - routed <= NOT_TAKEN_UP.keys()
     assert not routed & NOT_TAKEN_UP.keys()

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dsr.case import (
+    AWAIT_ANSWERS,
     ENDED,
     MOVES,
     REST,
@@ -81,12 +83,14 @@ def test_each_state_that_needs_no_person_has_a_step_and_an_announcement_is_made_
     assert {s for s in State if s not in STEPS} - ENDED == {
         *(State.AWAITING_APPROVAL, State.DELIVERED, State.NEEDS_ATTENTION)
     }
-    assert set(STEPS.values()) >= WAITS
+    assert set(STEPS.values()) >= WAITS - {AWAIT_ANSWERS}
     for state in State:
         step = STEPS.get(state, REST)
         assert next_step(a_case(PLAN, state=state)) in (step, "announce")
         told = a_case(PLAN, state=state, notices=("code", str(state)))
         assert next_step(told) == (REST if step == "announce" else step)
+        waits = next_step(replace(told, waiting_for=("1-mailing",))) == AWAIT_ANSWERS
+        assert waits == (step in ("gather", "erase", "confirm") and state is not State.VERIFIED)
 
 
 # -- references ------------------------------------------------------------------------------------

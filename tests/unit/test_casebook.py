@@ -223,14 +223,16 @@ def test_a_token_stored_in_between_is_not_put_out_again(here: World) -> None:
 def test_the_workflow_begins_to_wait_only_while_there_is_something_to_wait_for(here: World) -> None:
     case = here.case(State.AWAITING_IDENTITY, attempt=2)
     wait = partial(as_the_workflow, "request", case, "case", state="awaiting_identity")
-    wait(token="two", attempt="2")
+    wait(token="two", attempt="2", version="1")
     waiting = here.book.get(case.case_id)
     assert waiting == replace(case, token="two")
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
-        wait(token="one", attempt="1")
+        wait(token="one", attempt="1", version="1")
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        wait(token="one", attempt="2", version="2")
     here.book.move(waiting, State.RESOLVING, "contact_confirmed", "requester", token="")
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
-        wait(token="three", attempt="2")
+        wait(token="three", attempt="2", version="2")
     assert here.book.get(case.case_id).token == ""
 
 

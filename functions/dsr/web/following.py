@@ -46,6 +46,7 @@ _RUNNING = frozenset({State.RESOLVING, State.VERIFIED, State.GATHERING, State.BU
 _OUTCOMES = {
     "pending": ("later", "Not started"),
     "continue": ("now", "Searching"),
+    "waiting": ("now", "Asked, not answered yet"),
     "done": ("done", "Searched"),
     "needs_attention": ("stuck", "A person is looking"),
     "refused": ("stuck", "A person is looking"),

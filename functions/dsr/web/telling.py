@@ -22,6 +22,7 @@ Values = dict[str, Any]
 _DELETING = {
     "pending": ("later", "Not started"),
     "continue": ("now", "Under way"),
+    "waiting": ("now", "Told, not answered yet"),
     "done": ("done", "Done"),
     "needs_attention": ("stuck", "A person is looking"),
     "refused": ("stuck", "A person is looking"),

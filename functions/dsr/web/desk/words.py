@@ -62,6 +62,7 @@ RISKS = {
 OUTCOMES: dict[str, tuple[str, str]] = {  # of a visit: a mark for the style sheet, and the word
     "pending": ("later", "Not begun"),
     "continue": ("now", "Under way"),
+    "waiting": ("now", "Waits for an answer"),
     "done": ("done", "Done"),
     "needs_attention": ("stuck", "Needs attention"),
     "refused": ("stuck", "Refused"),
@@ -125,6 +126,11 @@ FAULTS: dict[str, Fault] = {
         "The store holds or asks for something that this version cannot do.",
         f"Have an engineer look; retrying alone does not help. {_MAP}",
     ),
+    "overdue": Fault(
+        "Whoever was asked has not answered in time.",
+        "Write to them. Retry asks once more and waits as long again. If their answer comes before you "
+        "decide, the case goes on by itself.",
+    ),
     "no_answer": Fault(
         "The store was not asked, or its answer was not noted.",
         "Retry. If it stays so, have an engineer look at the log of its worker.",
@@ -176,6 +182,9 @@ EVENTS = {
     "resolved": "Found out who it is",
     "gathering_started": "Began to ask the stores",
     "gathered": "All stores answered",
+    "waits_for_stores": "Waits for stores that answer later",
+    "store_answered": "A store answered",
+    "answer_due": "A store has not answered in time",
     "planned": "Plan made",
     "bundled": "Bundle made",
     "erasing_started": "Began to erase",
