@@ -8,7 +8,8 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 
-_LEVEL = 6
+# Of JSON and CSV, level 3 leaves a seventh more than zlib's usual 6, in two fifths of the time.
+_LEVEL = 3
 _LAST = b"\x03\x00"  # an empty block that says: the last one
 
 
