@@ -40,7 +40,7 @@ def _compile(data_map: DataMap, problems: Problems, values: dict[str, str]) -> P
     stores = {
         name: Store(
             name, s.kind, s.access_role, s.connection.model_dump(mode="json", exclude_none=True),
-            values.get("external_id", "dsr"),
+            values.get("external_id", "dsr"), s.told,
         )
         for name, s in data_map.stores.items()
     }  # fmt: skip
@@ -75,6 +75,8 @@ def _check_collection(
     for where, name in _named_fields(collection):
         needs_field(collection, problems, where, name)
     kind.check(collection, problems)
+    if kind.asks:
+        _check_asked(problems, path, collection)
     if collection.freeze and not kind.freezes:
         able = [k for k, v in KINDS.items() if v.freezes]
         problems.add(
@@ -85,6 +87,16 @@ def _check_collection(
     retention = collection.retention
     if bool(retention.until) == bool(retention.duration) or bool(retention.duration) != bool(retention.from_):
         problems.add(("retention",), "give either `duration` and `from`, or `until: account_deleted`")
+
+
+def _check_asked(problems: Problems, path: str, collection: MapCollection) -> None:
+    """Of whoever is asked by one message: nothing in the answer may be needed for the question."""
+    if collection.account:
+        problems.add(("account",), "only what is searched here can tell who a person is")
+    for name, field in collection.fields.items():
+        if field.references and field.references.startswith(path.partition(".")[0] + "."):
+            said = "leads from the same recipient: give them a locator that you hold yourselves"
+            problems.add(("fields", name, "references"), said)
 
 
 def _check_field(problems: Problems, path: str, field: MapField, data_map: DataMap) -> None:

@@ -43,6 +43,8 @@ def _explain(error: ErrorDetails) -> str:
             return _missing(word, error["loc"])
         case "union_tag_invalid":
             return f"{_one_of(error)}{suggest(str(error['ctx']['tag']), schema.KINDS)}"
+        case "value_error":
+            return str(error["ctx"]["error"])  # in our own words
         case "union_tag_not_found":
             return f"is missing: {_one_of(error)}"
         case _:

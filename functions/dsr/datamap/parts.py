@@ -188,6 +188,11 @@ class MapStore(Strict):
         """The role that the workers assume; "" for a kind that needs none."""
         return ""
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """Who else keeps the store and is told or asked, for kinds where somebody is."""
+        return {}
+
 
 class OwnedStore(MapStore):
     """A store in AWS, reached under the access role of its owner."""

@@ -134,6 +134,7 @@ class Store:
     role: str
     connection: dict[str, Any]
     external_id: str = ""
+    recipient: dict[str, Any] = field(default_factory=dict)  # name, role, answer_within; instructions
 
     @property
     def access(self) -> Access:

@@ -3,9 +3,13 @@
 A new kind is one module here, its row in this table, its store and worker (`dsr.stores.registry`).
 """
 
-from dsr.datamap.kinds import cognito, dynamodb, lake, s3, sql
+from dsr.datamap.kinds import cognito, dynamodb, lake, manual, s3, sql, webhook
 from dsr.datamap.kinds.base import Kind
 
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (dynamodb.KIND, s3.KIND, sql.KIND, lake.KIND, cognito.KIND)
+    kind.name: kind
+    for kind in (
+        *(dynamodb.KIND, s3.KIND, sql.KIND, lake.KIND, cognito.KIND),
+        *(webhook.KIND, manual.KIND),
+    )
 }

@@ -33,13 +33,15 @@ class Kind:
     `model`: `kind`, `connection` and `collections` with the words of the kind; what a collection of it
     says beyond every collection's words is compiled to `Collection.options` as it stands.
     `masks`: the treatments of a field that its store can do on deletion; `freezes`: whether it can stop
-    records from being used before they go.
+    records from being used before they go. `asks`: whoever keeps the records is asked about all of them
+    at once, so that none of its collections leads to another, or tells who the person is.
     `workers`: the functions that assume the owner's role, and `statements`: what it must allow them.
     """
 
     model: type[MapStore]
     masks: frozenset[str] = frozenset()
     freezes: bool = False
+    asks: bool = False
     check: Callable[[Any, Problems], None] = nothing_more
     workers: tuple[str, ...] = ()
     statements: Callable[[Store, list[Collection]], list[Statement]] = no_access
