@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from dsr.retention import DRY_RUN, ON, Known, Sweep, cutoff, rule_of, sweepable
+from dsr.stores.sql import SQLStore
 from dsr.sweepbook import Sweepbook
 from infra.craftzone import load
 from infra.craftzone.holdings import (
@@ -29,7 +30,7 @@ from tests.workflow.stage import Stage
 pytestmark = pytest.mark.cloud
 
 NOBODY = "m-nobody"  # an account that is in no other store
-LOGS = 4500  # rows that have expired: more than two pages
+LOGS = 4500  # rows that have expired
 
 
 @dataclass
@@ -66,7 +67,6 @@ class Seeds:
         self._plant_entries()
 
     def _plant_connections(self) -> None:
-        edge = cutoff(self.now, "P180D")
         with self.stage.database("network") as network:
             for number, (moment, expired) in enumerate(self._edges("P180D")):
                 network.execute(
@@ -74,13 +74,19 @@ class Seeds:
                     (-1 - number, NOBODY, moment),
                 )
                 self._note(CONNECTIONS, str(-1 - number), expired)
+        self.plant_logs(1000, LOGS)
+
+    def plant_logs(self, after: int, count: int) -> None:
+        """Put `count` rows that have expired into one table, by numbers below -`after`."""
+        edge = cutoff(self.now, "P180D")
+        with self.stage.database("network") as network:
             network.execute(
-                "INSERT INTO connections SELECT -1000 - n, %s, %s - n %% 40 * interval '1 hour'"
+                "INSERT INTO connections SELECT -%s - n, %s, %s - n %% 40 * interval '1 hour'"
                 " - interval '1 second', '192.0.2.1', NULL, '{}' FROM generate_series(1, %s) AS n",
-                (NOBODY, edge, LOGS),
+                (after, NOBODY, edge, count),
             )
-        for number in range(1, LOGS + 1):
-            self._note(CONNECTIONS, str(-1000 - number), True)
+        for number in range(1, count + 1):
+            self._note(CONNECTIONS, str(-after - number), True)
 
     def _plant_tickets(self) -> None:
         """A thread whose last answer is still held keeps the ticket that it belongs to."""
@@ -244,6 +250,7 @@ def test_counted_first_then_exactly_what_has_expired_goes(stage: Stage, seeds: S
 
 
 def test_a_worker_killed_and_cut_at_every_page_comes_to_the_same_end(stage: Stage, seeds: Seeds) -> None:
+    seeds.plant_logs(100_000, 2 * SQLStore.erase_at_once)  # more than two pages
     swept(stage, a_name())  # so that the rules are known
     before = snapshot(stage)
     name = a_name()
