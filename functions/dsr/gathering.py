@@ -257,7 +257,7 @@ def may_stay(collection: Collection, values: dict[str, Any]) -> bool:
     if collection.kept:
         return True
     masks = collection.masks
-    return bool(masks) and all(at_path(values, name) in (None, REDACTED) for name in masks)
+    return bool(masks) and all(v in (None, REDACTED) for name in masks for v in each_at(values, name))
 
 
 def place(visit: str, number: int = 0) -> str:

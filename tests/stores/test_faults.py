@@ -1,6 +1,7 @@
 """Faults of one kind each: an index that is missing, a permission, a value that would find everybody."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -180,16 +181,18 @@ def test_dynamodb_masks_nested_fields(cloud: None) -> None:
     client = boto3.client("dynamodb", region_name=kinds.REGION)
     item = {"owner": {"S": kinds.ME}, "item": {"S": "1"}, "a": {"M": {"b": {"S": "x"}, "c": {"S": "y"}}}}
     client.put_item(TableName="items", Item=item)
+    masks = {"a.b": "null", "a.c": "redacted"}
+    harness.collection = replace(harness.collection, on_deletion={"mask": masks})
+    found = locate(harness)
     for _ in range(2):
-        harness.store.erase(
-            harness.collection, [{"owner": kinds.ME, "item": "1"}], {"a.b": "null", "a.c": "redacted"}
-        )
+        harness.store.erase(harness.collection, found, masks)
     assert client.scan(TableName="items")["Items"][0]["a"] == {"M": {"c": {"S": "[deleted]"}}}
 
 
 def test_dynamodb_masking_makes_no_item_that_is_gone(cloud: None) -> None:
     harness = kinds.DynamoDBHarness()
-    harness.store.erase(harness.collection, [{"owner": kinds.ME, "item": "1"}], {"text": "redacted"})
+    gone = {"owner": kinds.ME, "item": "1", "text": "x"}
+    harness.store.erase(harness.collection, [gone], {"text": "redacted"})
     assert boto3.client("dynamodb", region_name=kinds.REGION).scan(TableName="items")["Items"] == []
 
 

@@ -200,6 +200,9 @@ def test_schedules_run_what_they_are_for_and_reach_the_dead_letters(stack: Stack
 STORE_RIGHTS = {
     "describe_table": {"dynamodb:DescribeTable"},
     "query": {"dynamodb:Query"},
+    "batch_get_item": {"dynamodb:BatchGetItem"},
+    "batch_write_item": {"dynamodb:BatchWriteItem"},
+    "transact_write_items": {"dynamodb:DeleteItem"},
     "list_objects_v2": {"s3:ListBucket"},
     "head_object": {"s3:GetObject"},
     "get_object": {"s3:GetObject", "s3:GetObjectVersion"},

@@ -380,6 +380,18 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         ORDERS,
         "a phone number is not proven by any means yet",
     ),
+    "leave to read a whole table that has an index": (
+        change("indexes: {email: by-email}", "indexes: {email: by-email}\n        scan: {allowed: it is small}"),
+        "scan:",
+        f"{MEMBERS}.scan",
+        "is not needed",
+    ),
+    "leave to read a whole table without a reason": (
+        change("indexes: {email: by-email}", "scan: {allowed: yes}"),
+        "scan:",
+        f"{MEMBERS}.scan.allowed",
+        "string",
+    ),
     "a circle": (
         also("at", "references: shop.orders.order"),
         "members:",
@@ -738,6 +750,14 @@ def test_roles_reach_only_what_the_map_names() -> None:
     assert "consents" not in tables
     assert "Scan" not in json.dumps(template)
     assert "eu-west-1" in tables
+
+
+def test_a_role_lets_a_whole_table_be_read_only_where_the_map_does(tmp_path: Path) -> None:
+    reason = "scan: {allowed: it holds some hundred members}"
+    plan = check(tmp_path, RIGHT.replace("indexes: {email: by-email}", reason))
+    [scan] = [s for s in statements(plan, "Shop") if "dynamodb:Scan" in s["Action"]]
+    assert [to["Fn::Sub"].partition("table/")[2] for to in scan["Resource"]] == ["members"]
+    assert plan.collections["shop.members"].options["scan"] == {"allowed": "it holds some hundred members"}
 
 
 def test_a_role_trusts_the_worker_of_its_kind_in_the_account_that_runs_the_product() -> None:

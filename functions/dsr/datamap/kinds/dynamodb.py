@@ -21,12 +21,23 @@ class Expiry(Strict):
     since: date = Described(description="the first day that any record can carry")
 
 
+class Scan(Strict):
+    """DynamoDB: leave to read the whole table, for a field that neither the key nor an index finds by."""
+
+    allowed: str = Described(
+        min_length=10, description="why that may be: how large the table is, and is going to be"
+    )
+
+
 class DynamoDBCollection(MapCollection):
     """A table."""
 
     table: str = Described(description="dynamodb: the table's name")
     indexes: dict[FieldName, str] = Described(
         default_factory=dict, description="dynamodb: field → index that finds by it"
+    )
+    scan: Scan | None = Described(
+        None, description="dynamodb: whether the whole table may be read, and why; it never is otherwise"
     )
     expiry: Expiry | None = Described(
         None, description="dynamodb: how the retention sweep finds what has expired"
@@ -44,6 +55,10 @@ class DynamoDBStore(OwnedStore):
 def _check(collection: DynamoDBCollection, problems: Problems) -> None:
     for name in collection.indexes:
         needs_field(collection, problems, ("indexes", name), name)
+    if collection.scan:
+        leading = [name for name, field in collection.fields.items() if field.references or field.identity]
+        if all(name == collection.key[0] or name in collection.indexes for name in leading):
+            problems.add(("scan",), "is not needed: the key and `indexes` find by every field that leads here")
     if collection.expiry:
         needs_field(collection, problems, ("expiry", "bucket"), collection.expiry.bucket)
         if not collection.retention.from_ or "." in collection.retention.from_:
@@ -60,7 +75,9 @@ def _statements(store: Store, collections: list[Collection]) -> list[Statement]:
     granted: list[tuple[list[str], list[Any]]] = [
         (["dynamodb:DescribeTable"], tables),
         (["dynamodb:Query"], tables + indexes),
-        # BatchWriteItem is checked as such; what may go only on a condition goes one by one.
+        (["dynamodb:BatchGetItem"], tables),
+        (["dynamodb:Scan"], [t for t, c in zip(tables, collections, strict=True) if c.options.get("scan")]),
+        # BatchWriteItem is checked as such, a transaction by what it does to each item.
         (["dynamodb:BatchWriteItem", "dynamodb:DeleteItem"], deleted),
         (["dynamodb:UpdateItem"], masked),
     ]
