@@ -381,7 +381,9 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         "a phone number is not proven by any means yet",
     ),
     "leave to read a whole table that has an index": (
-        change("indexes: {email: by-email}", "indexes: {email: by-email}\n        scan: {allowed: it is small}"),
+        change(
+            "indexes: {email: by-email}", "indexes: {email: by-email}\n        scan: {allowed: it is small}"
+        ),
         "scan:",
         f"{MEMBERS}.scan",
         "is not needed",

@@ -61,8 +61,9 @@ def name(value: object) -> str:
 
 
 def words(text: str) -> set[str]:
-    """Every `word` in code style, those after a dot or with a value included."""
-    return {word for code in re.findall(r"`([^`]+)`", text) for word in re.findall(r"[A-Za-z_][\w-]*", code)}
+    """Every `word` in code style, those after a dot or with a value included; examples explain nothing."""
+    told = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return {word for code in re.findall(r"`([^`]+)`", told) for word in re.findall(r"[A-Za-z_][\w-]*", code)}
 
 
 # -- what is shown --------------------------------------------------------------------------------

@@ -58,7 +58,9 @@ def _check(collection: DynamoDBCollection, problems: Problems) -> None:
     if collection.scan:
         leading = [name for name, field in collection.fields.items() if field.references or field.identity]
         if all(name == collection.key[0] or name in collection.indexes for name in leading):
-            problems.add(("scan",), "is not needed: the key and `indexes` find by every field that leads here")
+            problems.add(
+                ("scan",), "is not needed: the key and `indexes` find by every field that leads here"
+            )
     if collection.expiry:
         needs_field(collection, problems, ("expiry", "bucket"), collection.expiry.bucket)
         if not collection.retention.from_ or "." in collection.retention.from_:
