@@ -1,6 +1,10 @@
 """S3 objects: by a key that a template makes from a found value, or by the prefix it makes."""
 
+import random
+import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from os.path import commonprefix
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,6 +22,9 @@ _FAULTS = {
     "Forbidden": "missing_permission",
 }
 _PAGE = 1000  # S3 lists at most 1,000 keys a call
+_AGAIN = {"InternalError", "SlowDown", "ServiceUnavailable", "OperationAborted"}
+# At most so many seconds between tries of what S3 kept for the moment; any time up to that.
+_WAITS = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 
 
 class S3Store:
@@ -60,23 +67,33 @@ class S3Store:
         """See `base.Store.erase`."""
         if masks:
             raise StoreFault("unsupported", f"{collection.path}: a file is deleted or kept, not masked")
-        versions = [r for r in records if not r.get("upload_id")]
+        versions = [
+            {"Key": r["object_key"], "VersionId": r["version_id"]} for r in records if not r.get("upload_id")
+        ]
         for start in range(0, len(versions), self.erase_at_once):
-            found = [
-                {"Key": r["object_key"], "VersionId": r["version_id"]}
-                for r in versions[start : start + self.erase_at_once]
-            ]
-            answer = self._call(
-                collection, "delete_objects", Bucket=self._bucket, Delete={"Objects": found, "Quiet": True}
-            )
-            for refused in answer.get("Errors", ()):
-                code = _FAULTS.get(refused["Code"])
-                if code:
-                    raise StoreFault(code, f"{collection.path}: DeleteObjects")
-                raise RuntimeError(f"{collection.path}: S3 kept objects: {refused['Code']}")
+            self._delete(collection, versions[start : start + self.erase_at_once])
         for record in records:
             if record.get("upload_id"):
                 self._abort(collection, record)
+
+    def _delete(self, collection: Collection, versions: list[dict[str, str]]) -> None:
+        """One call, and more for what S3 keeps for the moment. Raises RuntimeError if it keeps any."""
+        waits = iter(_WAITS)
+        while versions:
+            answer = self._call(
+                collection, "delete_objects", Bucket=self._bucket, Delete={"Objects": versions, "Quiet": True}
+            )
+            kept = answer.get("Errors", ())
+            for refused in kept:
+                if code := _FAULTS.get(refused["Code"]):
+                    raise StoreFault(code, f"{collection.path}: DeleteObjects")
+            longest = next(waits, None)
+            if kept and (longest is None or {refused["Code"] for refused in kept} - _AGAIN):
+                codes = ", ".join(sorted({refused["Code"] for refused in kept}))
+                raise RuntimeError(f"{collection.path}: S3 kept {len(kept)} versions: {codes}")
+            versions = [{"Key": r["Key"], "VersionId": r["VersionId"]} for r in kept]
+            if versions and longest:
+                time.sleep(random.uniform(0, longest))  # noqa: S311  no secret: it spreads the tries
 
     def _abort(self, collection: Collection, record: dict[str, Any]) -> None:
         arguments = {"Bucket": self._bucket, "Key": record["object_key"], "UploadId": record["upload_id"]}
@@ -110,31 +127,40 @@ class S3Store:
                 )
                 if exact and start and start[0] != prefix:
                     start = None  # only longer keys follow
-                if not start:
-                    found += self._uploads(collection, way, value, prefix, exact)
+                if not start and index == len(values) - 1:
+                    found += self._uploads(collection, way, values, exact)
                 yield Page(found, beyond(values, index, start))
                 if not start:
                     break
 
     def _uploads(
-        self, collection: Collection, way: Way, value: Any, prefix: str, exact: bool
-    ) -> list[Record]:
-        """The uploads left half-done: parts are stored, and paid for, until they are aborted."""
-        found: list[Record] = []
+        self, collection: Collection, way: Way, values: Sequence[Any], exact: bool
+    ) -> Iterator[Record]:
+        """The uploads left half-done: parts are stored, and paid for, until they are aborted.
+
+        All values are looked for at once under what their keys begin with alike: few uploads are open at
+        any time, and a call for each value would double the calls.
+        """
+        owner = {object_key(collection, way, value): value for value in values}
+        begin: list[str] = []
+        for key in sorted(owner):
+            if exact or not (begin and key.startswith(begin[-1])):
+                begin.append(key)
+        alike = commonprefix(begin)  # noqa: RUF071  signs, not folders
         marker: dict[str, str] = {}
         while True:
             answer = self._call(
-                collection, "list_multipart_uploads", Bucket=self._bucket, Prefix=prefix, **marker
+                collection, "list_multipart_uploads", Bucket=self._bucket, Prefix=alike, **marker
             )
-            found += [
-                Record(
-                    {way.field: value, "object_key": u["Key"], "version_id": "", "upload_id": u["UploadId"]}
-                )
-                for u in answer.get("Uploads", ())
-                if not exact or u["Key"] == prefix
-            ]
+            for upload in answer.get("Uploads", ()):
+                key = upload["Key"]
+                # None of them begins with another, so the last one up to it is the only candidate.
+                leads = begin[bisect_right(begin, key) - 1]
+                if key == leads or (not exact and key.startswith(leads)):
+                    found = {"object_key": key, "version_id": "", "upload_id": upload["UploadId"]}
+                    yield Record({way.field: owner[leads], **found})
             if not answer.get("IsTruncated"):
-                return found
+                return
             marker = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
 
     def _record(self, collection: Collection, way: Way, value: Any, key: str) -> Record | None:
