@@ -59,6 +59,15 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "dynamodb.delete_item": [("dynamodb:DeleteItem", "FrontDoorTable")],
         "kms.generate_mac": [("kms:GenerateMac", "MacKey")],
     },
+    "holdbook": {
+        "dynamodb.get_item": [("dynamodb:GetItem", "CasesTable")],
+        "dynamodb.query": [("dynamodb:Query", "CasesTable")],
+        "dynamodb.transact_get_items": [("dynamodb:GetItem", "CasesTable")],
+        "dynamodb.transact_write_items": [
+            ("dynamodb:PutItem", "CasesTable"),
+            ("dynamodb:UpdateItem", "CasesTable"),
+        ],
+    },
     "keeping_clocks": {
         "stepfunctions.describe_execution": [("states:DescribeExecution", "execution")],
     },
