@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from dsr import casebook, plans
-from dsr.bundle.build import BundleBuilder
+from dsr.bundle.build import BundleBuilder, ReviewNeeded
 from dsr.case import Attention, State
 from dsr.casebook import Casebook
 from dsr.errors import StoreFault
@@ -49,6 +49,7 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
     builder = BundleBuilder(
         plan,
         case,
+        book.requester(case),
         staging,
         settings.bundles_bucket,
         key,
@@ -66,6 +67,15 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
             case, State.NEEDS_ATTENTION, "needs_attention", "workflow",
             {"reason": fault.code, "visit": visit},
             attention=(Attention(visit, fault.code, fault.about),), resume=State.GATHERING,
+        )  # fmt: skip
+        return {"outcome": "needs_attention"}
+    except ReviewNeeded as needed:
+        # Nothing that is built so far is handed over: it stands where a person has not looked yet.
+        builder.forget()
+        points = tuple(Attention(plan.visit_of(path).visit, "review", path) for path in needed.paths)
+        book.move(
+            case, State.NEEDS_ATTENTION, "needs_attention", "workflow", {"reason": "review"},
+            attention=points, resume=State.BUNDLING,
         )  # fmt: skip
         return {"outcome": "needs_attention"}
     if size is None:

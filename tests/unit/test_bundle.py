@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 from dsr.bundle import upload as upload_module
 from dsr.bundle.archive import Archive
-from dsr.bundle.build import BundleBuilder, _Progress, disclosed
+from dsr.bundle.build import BundleBuilder, _Progress
 from dsr.bundle.datafiles import Table
 from dsr.bundle.names import safe_name
 from dsr.bundle.page import render_index
@@ -37,6 +37,8 @@ from dsr.bundling import bundle
 from dsr.case import Case, State
 from dsr.datamap.plan import Collection, Field, Plan
 from dsr.gathering import Gathering
+from dsr.redaction.own import Own
+from dsr.redaction.screen import Decisions, Screen
 from dsr.stores.base import Original, Page, Record
 from tests.conftest import REGION
 from tests.unit import world
@@ -422,6 +424,7 @@ def build(here: World, plan: Plan, case: Case, ticks: float = float("inf"), most
         builder = BundleBuilder(
             plan,
             case,
+            ADA,
             here.staging(case),
             BUNDLES,
             f"bundles/{case.case_id}/x.zip",
@@ -592,8 +595,8 @@ def test_the_page_works_without_network_and_leads_into_the_folder(here: World, p
 
 
 def test_what_is_never_disclosed_is_named_with_its_reason(here: World, plan: Plan) -> None:
-    members = plan.collections["a.members"]
-    assert disclosed(members, {"sign_ins": [{"token": TOKEN}], "token": "x"}) == {
+    screen = Screen(plan.collections["a.members"], Own(), Decisions(), print)
+    assert screen.take({"sign_ins": [{"token": TOKEN}], "token": "x"}).values == {
         "sign_ins": [{}],
         "token": "x",
     }
@@ -630,8 +633,8 @@ def test_the_step_makes_the_case_ready_and_removes_what_was_staged(here: World, 
 
 def test_without_time_it_goes_on_step_by_step(here: World, plan: Plan) -> None:
     case = gathered(here, plan)
-    outcomes = [call(case, 0) for _ in range(9)]
-    assert outcomes == ["continue"] * 8 + ["done"]
+    outcomes = [call(case, 0) for _ in range(12)]
+    assert outcomes == ["continue"] * 11 + ["done"]
     assert lines_of(made(case, case.case_id), "data/a/notes.jsonl") == ROWS["a.notes"]
 
 
@@ -737,7 +740,7 @@ def test_memory_stays_small_with_a_large_original(here: World, plan: Plan) -> No
             return {"ETag": "x"}
 
     s3 = S3()
-    builder = BundleBuilder(plan, a_case(plan), Memory(Fate()), "b", "k", float("inf"), "")  # type: ignore[arg-type]
+    builder = BundleBuilder(plan, a_case(plan), ADA, Memory(Fate()), "b", "k", float("inf"), "")  # type: ignore[arg-type]
     original = {"bucket": "b", "object_key": "x.bin", "version": "", "size": 40 * 2**20}
     with (
         mock.patch("dsr.bundle.build.client_as", return_value=s3),

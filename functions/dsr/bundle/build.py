@@ -17,14 +17,30 @@ from dsr.bundle.names import safe_name
 from dsr.bundle.page import render_index
 from dsr.bundle.signature import MANIFEST, SIGNATURE, sign_manifest
 from dsr.bundle.upload import Upload, UploadState
-from dsr.case import Case
+from dsr.case import Case, Requester
 from dsr.datamap.plan import Collection, Plan
 from dsr.errors import StoreFault
-from dsr.gathering import parts_of, read_parts, staged
-from dsr.records import without
+from dsr.gathering import parts_of, proven_contacts, read_parts, staged
+from dsr.redaction.own import Own, must_read
+from dsr.redaction.review import Finds, Found, Review
+from dsr.redaction.screen import Screen, report_lines
 from dsr.staging import Staging
 
 _CHUNK = 1024 * 1024
+REPORT = "redactions.json"
+EXPLAINED = (
+    "A copy must not harm others (GDPR Art. 15(4)). Email addresses and phone numbers of other people in "
+    "free text are replaced by a note in square brackets; a person has looked at what else may concern "
+    "others. Each line says in which files and which field, in how many places, and who decided."
+)
+
+
+class ReviewNeeded(Exception):
+    """Something may be about others: a person must look before it goes out. `paths`: of which collections."""
+
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__(f"a person must look at {', '.join(paths)}")
+        self.paths = paths
 
 
 @dataclass
@@ -36,6 +52,11 @@ class _Progress:
     members: list[dict[str, Any]] = field(default_factory=list)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)  # `Table` by collection path
     done: list[str] = field(default_factory=list)  # steps
+    own: dict[str, Any] = field(default_factory=dict)  # the subject's own addresses, numbers, names
+    read: dict[str, int] = field(default_factory=dict)  # parts read for them, by collection path
+    found: dict[str, Any] = field(default_factory=dict)  # what a person must look at
+    replaced: dict[str, list[list[Any]]] = field(default_factory=dict)  # by collection path
+    withheld: dict[str, list[int]] = field(default_factory=dict)  # which originals, by collection path
 
 
 class BundleBuilder:
@@ -45,6 +66,7 @@ class BundleBuilder:
         self,
         plan: Plan,
         case: Case,
+        requester: Requester,
         staging: Staging,
         bucket: str,
         key: str,
@@ -53,20 +75,27 @@ class BundleBuilder:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan, self._case, self._staging = plan, case, staging
+        self._requester = requester
         self._bucket, self._key = bucket, key
         self._ends_at, self._clock = ends_at, clock
         self._signing_key = signing_key
         self._taken: dict[str, set[str]] = {}  # names of files per store
         self._tables: dict[str, Table] = {}  # by collection path
         self._places: dict[str, Any] = {}  # of the visits: nobody gathers any more
+        self._review = Review(staging)
+        self._own, self._found = Own(), Found()
+        self._finds = Finds(staging, self._found)
+        self._screens: dict[str, Screen] = {}  # by collection path
 
     def run(self, made_at: datetime) -> int | None:
         """Build until finished (returns the size in bytes) or out of time (None: call again).
 
-        Raises StoreFault if an original cannot be read any more.
+        Raises StoreFault if an original cannot be read any more, and ReviewNeeded if a person must look at
+        something first: what they decide, the next bundle goes by.
         """
         progress, archive, upload = self._continue()
         done = set(progress.done)
+        self._take_up_screens(progress)
         self._tables = {path: Table(**table) for path, table in progress.tables.items()}
         for path, table in self._tables.items():
             names = self._taken.setdefault(path.partition(".")[0], set())
@@ -104,9 +133,50 @@ class BundleBuilder:
         progress.upload = {**state, "rest": base64.b64encode(state["rest"]).decode()}
         progress.directory = archive.pause()
         progress.tables = {path: asdict(table) for path, table in self._tables.items()}
+        progress.own, progress.found = self._own.as_json(), asdict(self._found)
+        progress.replaced |= {
+            path: [[*what, n] for what, n in screen.tally.items()] for path, screen in self._screens.items()
+        }
         self._staging.put_json("bundle/progress", asdict(progress))
 
+    def _take_up_screens(self, progress: _Progress) -> None:
+        """Go on with what is known of the subject and was found so far."""
+        self._own = Own.of(progress.own)
+        for contact in proven_contacts(self._case, self._requester):
+            self._own.add("email", contact)
+        if progress.found:
+            self._found = Found(**progress.found)
+        self._finds = Finds(self._staging, self._found)
+        self._screens = {}
+        decisions = self._review.decisions()
+        for path, collection in self._plan.collections.items():
+            screen = Screen(collection, self._own, decisions, self._finds.add)
+            for field_name, what, decided, records in progress.replaced.get(path, ()):
+                screen.tally[field_name, what, decided] = records
+            self._screens[path] = screen
+
+    def _learn(self, collection: Collection, parts: list[str], progress: _Progress) -> None:
+        """Read one part of a collection for what is the subject's own."""
+        at = progress.read.get(collection.path, 0)
+        for record in read_parts(self._staging, parts[at : at + 1]):
+            self._own.learn(collection, record["values"])
+        progress.read[collection.path] = at + 1
+
+    def _ask(self) -> None:
+        """Stop here if a person must look at something."""
+        if self._found.counts:
+            self._review.put(self._found)
+            raise ReviewNeeded(list(dict.fromkeys(group.partition("|")[0] for group in self._found.counts)))
+
     def _steps(self, progress: _Progress, archive: Archive) -> Iterator[tuple[str, Callable[[], None]]]:
+        for collection in must_read(self._plan.collections.values()):
+            parts = parts_of(self._staging, self._plan, collection.path, "staged", 0, self._places)
+            for number in range(len(parts)):
+                yield (
+                    f"own:{collection.path}:{number}",
+                    lambda c=collection, p=parts: self._learn(c, p, progress),  # type: ignore[misc]
+                )
+        yield "own", self._own.settle
         for collection in self._plan.collections.values():
             parts = parts_of(self._staging, self._plan, collection.path, "staged", 0, self._places)
             table = self._tables.setdefault(collection.path, Table())
@@ -118,10 +188,12 @@ class BundleBuilder:
                     lambda c=collection, t=table, p=parts: self._slice(c, t, p, progress, archive),  # type: ignore[misc]
                 )
                 number += 1
+        yield "review", self._ask
         for collection in self._plan.collections.values():
             named = self._tables[collection.path].files
+            withheld = progress.withheld.get(collection.path, [])
             for number, (original, (path, _)) in enumerate(
-                zip(self._originals(collection), named, strict=True)
+                zip(self._originals(collection, withheld), named, strict=True)
             ):
                 yield (
                     f"file:{collection.path}:{number}",
@@ -135,26 +207,35 @@ class BundleBuilder:
         writer = SliceWriter(archive, collection, table)
         while table.parts < len(parts) and not writer.is_full:
             found = read_parts(self._staging, [parts[table.parts]])
-            writer.add(self._disclosed(collection, table, record) for record in found)
+            writer.add(self._disclosed(collection, table, record, progress) for record in found)
             table.parts += 1
+        self._finds.flush()
         progress.members += map(asdict, writer.finish())
 
-    def _disclosed(self, collection: Collection, table: Table, record: dict[str, Any]) -> dict[str, Any]:
+    def _disclosed(
+        self, collection: Collection, table: Table, record: dict[str, Any], progress: _Progress
+    ) -> dict[str, Any]:
         """The values as the person reads them, with the name of the record's file in the bundle."""
-        values = disclosed(collection, record["values"])
-        if "original" in record and _hands_over_files(collection):
+        has_file = "original" in record and _hands_over_files(collection)
+        taken = self._screens[collection.path].take(record["values"], has_file)
+        values = taken.values
+        if has_file and not taken.file:
+            withheld = progress.withheld.setdefault(collection.path, [])
+            withheld.append(len(table.files) + len(withheld))
+        elif has_file:
             key = record["original"]["object_key"]
-            taken = self._taken.setdefault(collection.store, set())
-            path = f"files/{collection.store}/{safe_name(key, taken)}"
+            names = self._taken.setdefault(collection.store, set())
+            path = f"files/{collection.store}/{safe_name(key, names)}"
             table.files.append([path, key])
             values = {**values, FILE: path}
         return values
 
-    def _originals(self, collection: Collection) -> Iterator[dict[str, Any]]:
+    def _originals(self, collection: Collection, withheld: list[int]) -> Iterator[dict[str, Any]]:
         if _hands_over_files(collection):
-            for record in staged(self._staging, self._plan, collection.path, places=self._places):
-                if "original" in record:
-                    yield record["original"]
+            records = staged(self._staging, self._plan, collection.path, places=self._places)
+            originals = (record["original"] for record in records if "original" in record)
+            skipped = set(withheld)
+            yield from (original for number, original in enumerate(originals) if number not in skipped)
 
     def _file(
         self,
@@ -185,11 +266,26 @@ class BundleBuilder:
         yield from answer["Body"].iter_chunks(_CHUNK)
 
     def _close(self, progress: _Progress, archive: Archive, made_at: datetime) -> None:
+        report = json.dumps(self._report(), indent=1, ensure_ascii=False).encode()
+        progress.members.append(asdict(archive.add(REPORT, [report])))
         page = render_index(self._plan, self._case, self._tables, self._missing(), made_at)
         progress.members.append(asdict(archive.add("index.html", [page.encode()])))
         manifest = self._manifest(progress, made_at)
         archive.add(MANIFEST, [manifest])
         archive.add(SIGNATURE, [sign_manifest(manifest, self._signing_key)], compress=False)
+
+    def _report(self) -> dict[str, Any]:
+        """What was replaced or left out, where and why: no values."""
+        replaced: list[dict[str, Any]] = []
+        withheld = []
+        for path, collection in self._plan.collections.items():
+            table = self._tables[path]
+            if not table.records:
+                continue
+            files = [made["jsonl"] for made in table.slices]
+            replaced += report_lines(files, self._screens[path].tally)
+            withheld += [{"files": files, "field": n, "why": why} for n, why in collection.never.items()]
+        return {"explained": EXPLAINED, "replaced": replaced, "left_out": withheld}
 
     def _missing(self) -> list[str]:
         """What an agent left out, and what is found only through it: said, never passed over."""
@@ -224,10 +320,3 @@ class BundleBuilder:
 
 def _hands_over_files(collection: Collection) -> bool:
     return "key_template" in collection.options and "content" not in collection.never
-
-
-def disclosed(collection: Collection, values: dict[str, Any]) -> dict[str, Any]:
-    """The record without the fields that the map never discloses."""
-    for path in collection.never:
-        values = without(values, path)
-    return values

@@ -197,7 +197,14 @@ def _collection(held: MapStore, store: str, name: str, c: MapCollection) -> Coll
             )
     fields = {
         n: Field(
-            f.category, f.purpose, f.disclose, f.reason, f.provided, f.second_point or "", f.proves or ""
+            f.category,
+            f.purpose,
+            f.disclose or "",
+            f.reason,
+            f.provided,
+            f.second_point or "",
+            f.proves or "",
+            f.free_text,
         )
         for n, f in c.fields.items()
     }

@@ -72,7 +72,16 @@ class MapField(Strict):
     proves: Literal["sign_in"] | None = Described(
         None, description="equals the `sub` of who signs in to this account"
     )
-    disclose: Annotated[Literal["yes", "review", "never"], BeforeValidator(_yes)] = "yes"
+    disclose: Annotated[Literal["yes", "review", "never"], BeforeValidator(_yes)] | None = Described(
+        None,
+        description="whether it goes into a copy; review: a person looks at each value first. Not said, it "
+        "goes, but for records that several people share (`subjects: many`): there a person looks",
+    )
+    free_text: bool | None = Described(
+        None,
+        description="people write in it what they like: others' addresses and phone numbers are taken out of "
+        "a copy, and a person looks where it seems to name somebody; so by itself for user.content",
+    )
     reason: str = Described(
         "", description="why the field is never disclosed; required with `disclose: never`"
     )

@@ -42,11 +42,19 @@ class Field:
 
     category: str
     purpose: str
-    disclose: str = "yes"
+    disclose: str = (
+        ""  # yes, review, never; "": not said, which is yes but in records that several people share
+    )
     reason: str = ""
     provided: bool = False
     second_point: str = ""
     proves: str = ""
+    free_text: bool | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether people write in it what they like, so that it may hold others' addresses and names."""
+        return self.category.startswith("user.content") if self.free_text is None else self.free_text
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,243 @@
+"""Records on their way out: what is replaced by rule, what a person decided, what they must see. Pure."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from collections.abc import Collection as Names
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from dsr.datamap.plan import Collection
+from dsr.records import at_path, each_at, without
+from dsr.redaction.addresses import EMAIL, PHONE, emails, phones
+from dsr.redaction.names import names, words_of
+from dsr.redaction.own import NAME, Own, telling
+
+REMOVED = {
+    EMAIL: "[email address of another person removed]",
+    PHONE: "[phone number of another person removed]",
+    NAME: "[name of another person removed]",
+}
+WITHHELD = "[removed: it concerns another person]"
+FILE = "content"  # the field by which the map speaks of a file itself
+
+REDACT, DISCLOSE = "redact", "disclose"
+# Why a person must look at a field.
+REVIEW, SHARED, NAMES = "review", "shared", "names"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A field of a record that a person must look at. `spans`: where in its text, if it is one text."""
+
+    digest: str
+    group: str  # collection, field and why: all alike
+    values: dict[str, Any]  # the record as it would go out if everything here were disclosed
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What of a record goes out: its values, and whether its file does."""
+
+    values: dict[str, Any]
+    file: bool = True
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What people decided: for all findings of a group, and for single ones (by digest), which goes first."""
+
+    groups: dict[str, str] = field(default_factory=dict)
+    single: dict[str, str] = field(default_factory=dict)
+
+    def on(self, group: str, digest: str) -> str:
+        """redact, disclose, or nothing yet."""
+        return self.single.get(digest) or self.groups.get(group, "")
+
+
+def group_of(path: str, name: str, why: str) -> str:
+    """The group of findings of one kind in one field."""
+    return f"{path}|{name}|{why}"
+
+
+Hits = dict[str, tuple[tuple[int, int], ...]]  # text → where it seems to name somebody
+
+
+class Screen:
+    """What becomes of the records of one collection. `found` is told of every finding without a decision.
+
+    `tally`: what was replaced, by (field, what, who decided), in how many texts or records.
+    """
+
+    def __init__(
+        self, collection: Collection, own: Own, decisions: Decisions, found: Callable[[Finding], None]
+    ) -> None:
+        self._collection, self._own, self._decisions, self._found = collection, own, decisions, found
+        self.tally: Counter[tuple[str, str, str]] = Counter()
+        self._never_flat = [n for n in collection.never if "." not in n]
+        self._never_deep = [n for n in collection.never if "." in n]
+        self._texts = [n for n, f in collection.fields.items() if f.is_text and f.disclose != "never"]
+        self._reviewed = _reviewed(collection)
+        self._mapped = {name.partition(".")[0] for name in collection.fields} | {"object_key"}
+        self._plain = not (self._texts or self._reviewed)
+
+    def take(self, values: dict[str, Any], file: bool = False) -> Taken:
+        """The record as it goes out. `file`: there is a file that belongs to it."""
+        if self._never_flat or self._never_deep:
+            values = {k: v for k, v in values.items() if k not in self._never_flat}
+            for path in self._never_deep:
+                values = without(values, path)
+        if self._plain and values.keys() <= self._mapped:
+            return Taken(values)
+        return self._screened(values, file)
+
+    def _screened(self, values: dict[str, Any], file: bool) -> Taken:
+        named: dict[str, Hits] = {}
+        unknown = [name for name in values if name not in self._mapped]
+        for path in (*self._texts, *unknown):
+            hits: Hits = {}
+            values = _changed(values, _steps(path, unknown), partial(self._text, path, hits))
+            if hits and path not in self._reviewed:
+                named[path] = hits
+        wanted = [
+            (path, why)
+            for path, why in self._reviewed.items()
+            if (file if path == FILE else next(each_at(values, path), None) is not None)
+        ]
+        wanted += [(path, NAMES) for path in named]
+        if not wanted:
+            return Taken(values)
+        keep_file, shown = True, values
+        key = [at_path(values, name) for name in self._collection.key]
+        for path, why in wanted:
+            group = group_of(self._collection.path, path, why)
+            steps = _steps(path, unknown)
+            digest = _digest(group, key, shown.get(steps[0]))
+            said = self._decisions.on(group, digest)
+            if not said:
+                text = shown.get(path)
+                spans = named[path].get(text, ()) if why == NAMES and isinstance(text, str) else ()
+                self._found(Finding(digest, group, shown, spans))
+            if said == DISCLOSE:
+                continue
+            self.tally[path, NAME if why == NAMES else why, "a person"] += 1
+            if path == FILE:
+                keep_file = False
+            elif why == NAMES:
+                values = _changed(values, steps, partial(_cut, named[path]))
+            else:
+                values = _changed(values, steps, lambda _: WITHHELD, whole=True)
+        return Taken(values, keep_file)
+
+    def _text(self, path: str, hits: Hits, text: str) -> str:
+        """The text without others' addresses and numbers; to `hits`, where it then seems to name somebody."""
+        said = words_of(text)
+        gone = [s for s in (*emails(text, said), *phones(text)) if not self._own.is_own(s)]
+        if gone:
+            gone.sort(key=lambda span: span.start)
+            pieces, past = [], 0
+            for span in gone:
+                if span.start >= past:
+                    pieces += [text[past : span.start], REMOVED[span.kind]]
+                    past = span.end
+            text = "".join([*pieces, text[past:]])
+            for kind in {span.kind for span in gone}:
+                self.tally[path, kind, "rule"] += 1
+            said = words_of(text)
+        spans = tuple(
+            (a, b) for a, b in names(text, said, self._own.names, self._own.others, beside=bool(gone))
+            if not any(text.startswith(mark[1:-1], a) for mark in REMOVED.values())
+        )  # fmt: skip
+        if spans:
+            hits[text] = spans
+        return text
+
+
+def _reviewed(collection: Collection) -> dict[str, str]:
+    """The fields that a person must look at in every record, with the reason.
+
+    In a shared record all that the map does not disclose by name, but for its key and for what makes it the
+    subject's.
+    """
+    found = {name: REVIEW for name, f in collection.fields.items() if f.disclose == "review"}
+    if collection.subjects == "many":
+        own = {
+            *collection.key,
+            *(way.field for way in collection.ways),
+            *(path for path, _ in telling(collection)),
+        }
+        for name, f in collection.fields.items():
+            if f.disclose == "" and name not in own:
+                found.setdefault(name, SHARED)
+    return found
+
+
+def _steps(path: str, unknown: Names[str]) -> list[str]:
+    """The keys that lead to a field. A name that the map does not know may hold dots itself."""
+    return [path] if path in unknown else path.split(".")
+
+
+def _changed(
+    values: dict[str, Any], steps: list[str], change: Callable[[str], str], whole: bool = False
+) -> dict[str, Any]:
+    """The record with every text at `steps` changed; itself where none is. `whole`: whatever stands there."""
+    was = values.get(steps[0])
+    if was is None:
+        return values
+    now = _changed_in(was, steps[1:], change, whole)
+    return values if now is was else {**values, steps[0]: now}
+
+
+def _changed_in(value: Any, steps: list[str], change: Callable[[str], str], whole: bool) -> Any:
+    if isinstance(value, list):
+        return _list(value, lambda item: _changed_in(item, steps, change, whole))
+    if steps:
+        return (
+            _changed(value, steps, change, whole) if isinstance(value, dict) and steps[0] in value else value
+        )
+    if whole:
+        return change("")
+    if isinstance(value, str):
+        said = change(value)
+        return value if said == value else said
+    if isinstance(value, dict):
+        made = {name: _changed_in(inner, [], change, whole) for name, inner in value.items()}
+        return made if any(made[name] is not value[name] for name in value) else value
+    return value
+
+
+def _list(items: list[Any], change: Callable[[Any], Any]) -> list[Any]:
+    made = [change(item) for item in items]
+    return made if any(now is not was for now, was in zip(made, items, strict=True)) else items
+
+
+def _cut(hits: Hits, text: str) -> str:
+    """The text without the names in it."""
+    for start, end in reversed(hits.get(text, ())):
+        text = text[:start] + REMOVED[NAME] + text[end:]
+    return text
+
+
+def _digest(group: str, key: list[Any], value: Any) -> str:
+    """What a decision on one finding is kept under: it holds for this content and no other."""
+    said = json.dumps([group, key, value], ensure_ascii=True, sort_keys=True, default=str)
+    return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
+
+
+_WHAT = {
+    EMAIL: "email addresses of other people, in free text",
+    PHONE: "phone numbers of other people, in free text",
+    NAME: "names of other people, in free text",
+    REVIEW: "the value, since it concerns another person",
+    SHARED: "the value, since the record concerns several people and this part another one",
+}
+
+
+def report_lines(files: list[str], tally: Counter[tuple[str, str, str]]) -> Iterator[dict[str, Any]]:
+    """What was replaced in the records of some files, for the report: per field and kind, no values."""
+    for (name, what, decided), places in sorted(tally.items()):
+        said = "the file itself, since it concerns another person" if name == FILE else _WHAT[what]
+        yield {"files": files, "field": name, "what": said, "places": places, "decided_by": decided}
