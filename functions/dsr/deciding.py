@@ -9,8 +9,14 @@ from dsr.casebook import Casebook, Visit, work_name
 from dsr.datamap.plan import Plan
 from dsr.errors import Conflict, Refused
 from dsr.gathering import folder_of, place
+from dsr.redaction.review import Review
 from dsr.staging import Staging
 from dsr.workflow import start, wake
+
+
+def waits_for_review(case: Case) -> bool:
+    """Whether the copy waits for a person to look at what may be about others."""
+    return case.state is State.NEEDS_ATTENTION and any(p.reason == "review" for p in case.attention)
 
 
 class Desk:
@@ -22,7 +28,7 @@ class Desk:
     def retry(self, case: Case) -> Case:
         """Go on from where the case stopped. Raises Conflict unless it needs attention."""
         to = case.resume if case.state is State.NEEDS_ATTENTION else case.state
-        if not case.attention or to is None:
+        if not case.attention or to is None or waits_for_review(case):
             raise Conflict(f"case {case.case_id} is {case.state}: nothing to retry")
         failed = [p.visit for p in case.attention if p.visit and p.reason != "unverified_match"]
         case = self._put_back(case, failed)
@@ -58,7 +64,7 @@ class Desk:
         Raises Refused for a store that tells who the person is: unasked, it would make an account
         holder a stranger, of whom less proof is asked.
         """
-        if visit not in {p.visit for p in case.attention}:
+        if visit not in {p.visit for p in case.attention} or waits_for_review(case):
             raise Conflict(f"visit {visit} of case {case.case_id} does not need attention")
         if case.right is Right.DELETION:
             raise Refused("a deletion cannot leave a store out: what is not asked is not deleted")
@@ -67,6 +73,30 @@ class Desk:
         decisions = {**case.decisions, f"visit:{visit}": "leave_out"}
         about = {"decision": "leave_out", "visit": visit}
         return self._resume(case, case.resume or State.GATHERING, "judged", about, decisions)
+
+    def review(self, case: Case, group: str, part: int, single: dict[str, str], every: str = "") -> Case:
+        """Redact or disclose what may be about others; once all is decided, the copy is made.
+
+        `single`: by the digest of a finding in that part of the group; or `every` one of the group. Raises
+        Conflict for what is not there to be decided.
+        """
+        staging = Staging(self._bucket, self._book.keys, case)
+        review = Review(staging)
+        alike = {g.name: g.count for g in review.groups()} if waits_for_review(case) else {}
+        if group not in alike:
+            raise Conflict(f"nothing of this kind is to be reviewed in case {case.case_id}")
+        if not every and not single.keys() <= {f.digest for f, _ in review.findings(group, part)}:
+            raise Conflict(f"some of this is not to be reviewed in case {case.case_id}")
+        # The event comes first: who decides on an old page must not change what is being built.
+        about = {"decision": every or "each", "records": str(alike[group] if every else len(single))}
+        case = self._book.move(case, case.state, "reviewed", f"agent:{self._agent}", about)
+        if every:
+            review.decide_all(group, every)
+        else:
+            review.decide(group, single)
+        if any(g.open for g in review.groups()):
+            return case
+        return self._resume(case, State.BUNDLING, "review_done", {}, case.decisions)
 
     def approve(self, case: Case) -> Case:
         """The requester may act for this person: a person has checked it."""

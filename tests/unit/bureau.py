@@ -13,6 +13,7 @@ from unittest import mock
 import boto3
 
 from dsr import casekey, front_door, parameters
+from dsr.bundling import bundle
 from dsr.case import Attention, Case, Requester, State
 from dsr.casebook import Visit
 from dsr.gathering import folder_of, place
@@ -20,11 +21,12 @@ from dsr.records import to_line
 from dsr.web.desk.roles import Role
 from tests.conftest import REGION
 from tests.unit.front import PUBLIC_URL, Browser, FakeStates, Page
-from tests.unit.world import World, collection, compiled, opened, store
+from tests.unit.world import Context, World, collection, compiled, opened, store
 
 SIGN_IN = {"domain": "https://desk.example", "client_id": "desk-1", "issuer": "https://issuer.example/desk"}
 ADA = Requester(("ada@example.com", "ada@work.example"), {"name": "Ada Lovelace"}, country="GB")
 DOUBT = Attention("0-support", "unverified_match", "support.tickets")
+NAMING = Attention("0-support", "review", "support.tickets")
 DOWN = Attention("1-screening", "missing_permission", "dynamodb:Query")
 
 
@@ -70,6 +72,20 @@ class Bureau:
         )
         return case
 
+    def bundling(self, records: list[dict[str, Any]], **fields: Any) -> Case:
+        """A case with these records of support.tickets staged, to be bundled."""
+        case = self.world.case(State.BUNDLING, **({"requester": ADA, "outcome": "delivered"} | fields))
+        staging, folder = self.world.staging(case), folder_of("staged", DOUBT.about)
+        staging.put(f"{folder}000000", b"".join(to_line({"values": values}) for values in records))
+        staging.put_json(place(DOUBT.visit), {"parts": {folder: [f"{folder}000000"]}})
+        return case
+
+    def reviewed(self, records: list[dict[str, Any]]) -> Case:
+        """A case whose copy waits for a look at these records of support.tickets."""
+        case = self.bundling(records)
+        assert bundle({"case_id": case.case_id}, Context())["outcome"] == "needs_attention"
+        return self.world.book.get(case.case_id)
+
     def stuck(self, **fields: Any) -> Case:
         """A case whose screening store refuses us."""
         case = self.world.case(
@@ -91,6 +107,7 @@ def a_plan(folder: Path) -> Any:
         "opened_email": "identity: {is: email, verified: false}",
         "opened_by": "second_point: name",
         "text": "",
+        "body": "free_text: true",
         "note": "disclose: never, reason: it names a colleague",
     }
     flags = {"id": "", "member": "references: members.members.id"}

@@ -42,6 +42,8 @@ TICKET = {
     "text": "help",
     "note": "secret",
 }
+GROUP = "support.tickets|body|names"
+HELLO = {"id": "T-2", "body": "Hi Charles,\nthe laser stops"}
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,8 @@ def waiting(bureau: Bureau, action: str) -> tuple[Case, dict[str, str]]:
         case = bureau.stuck()
     elif action == "judge":
         case = bureau.doubtful([TICKET])
+    elif action == "review":
+        case = bureau.reviewed([HELLO])
     elif action == "join-accounts":
         two = (Attention("", "two_accounts"),)
         case = bureau.world.case(State.NEEDS_ATTENTION, attention=two, resume=State.RESOLVING)
@@ -81,6 +85,7 @@ def waiting(bureau: Bureau, action: str) -> tuple[Case, dict[str, str]]:
     sent = {
         "judge": {"path": DOUBT.about, "decision": "exclude"},
         "leave-out": {"visit": DOWN.visit},
+        "review": {"group": GROUP, "all": "redact"},
         "refuse": {"reason": "not_entitled"},
     }
     return case, form(case, **sent.get(action, {}))
@@ -102,6 +107,7 @@ def test_the_table_of_permissions() -> None:
         "retry": May.WORK,
         "judge": May.WORK,
         "leave-out": May.WORK,
+        "review": May.WORK,
         "join-accounts": May.WORK,
         "approve": May.DECIDE,
         "refuse": May.DECIDE,
@@ -133,7 +139,8 @@ def test_a_page_offers_the_buttons_that_its_reader_may_press(bureau: Bureau, rol
     browser = bureau.browser(*sorted(roles))
     for gate in POSTS:
         case, _ = waiting(bureau, action_of(gate))
-        page = browser.get(f"/desk/cases/{case.case_id}")
+        at = "/review" if action_of(gate) == "review" else ""
+        page = browser.get(f"/desk/cases/{case.case_id}{at}")
         path = gate.pattern.format(case_id=case.case_id)
         assert (f'action="/prod{path}"' in page.body) is allowed(roles, gate.may), path
 

@@ -21,7 +21,7 @@ AT_ONCE = 2
 # Whose records are all soundly theirs: nobody has to look.
 PEOPLE = (
     "everything", "household_a", "household_b", "mixed_case", "name_chinese", "name_arabic",
-    "name_apostrophe", "account_only", "many_logs", "quoted", "quoting", "mistyped_author",
+    "name_apostrophe", "account_only", "many_logs", "quoted", "mistyped_author",
     "recycled_former", "shared_thread_a", "shared_thread_b", "same_original", "missing_original",
 )  # fmt: skip
 

@@ -3,6 +3,9 @@
 import pytest
 
 from dsr.case import Attention, Proof, State
+from dsr.redaction.review import Review
+from dsr.redaction.screen import REMOVED
+from dsr.staging import Staging
 from infra.craftzone.personas import older_address_of
 from tests.workflow.stage import Stage
 from tests.workflow.story import Story, faults, joined
@@ -27,6 +30,30 @@ def _judge_all(stage: Stage, case_id: str, verdict: str) -> set[str]:
         stage.command("case", "judge", case_id, collection, verdict)
         judged.add(collection)
     return judged
+
+
+def test_what_somebody_wrote_about_another_is_looked_at_before_it_goes_out(stage: Stage) -> None:
+    """The other's address goes by rule; the name beside it waits for a person, who sees it in its place."""
+    story = Story(stage, "quoting").ask().prove()
+    case = stage.reaches(story.case_id, State.NEEDS_ATTENTION)
+    assert (
+        case.attention == (Attention("1-support", "review", MESSAGES),)
+        or case.attention[0].reason == "review"
+    )
+    assert "A person is looking" in story.look().text
+    review = Review(Staging(stage.outputs["StagingBucket"], stage.outputs["CaseKeysTable"], case))
+    [group] = review.groups()
+    [(finding, said)] = review.findings(group.name, 0)
+    other = stage.community.person("quoted")
+    body = finding.values["body"]
+    assert ([body[start:end] for start, end in finding.spans], said) == ([other.name], "")
+    stage.desk.review(case, group.name, 0, {finding.digest: "redact"})
+    truth = story.truth()
+    for message in truth["support", "messages"]:
+        message["body"] = (
+            message["body"].replace(other.email, REMOVED["email"]).replace(other.name, REMOVED["name"])
+        )
+    assert faults(truth, story.download()) == []
 
 
 def test_a_further_address_counts_once_its_own_code_proved_it(stage: Stage) -> None:

@@ -10,6 +10,7 @@ from dsr.web.desk.acting import Acting
 from dsr.web.desk.door import COOKIE, Agent
 from dsr.web.desk.frame import DeskFrame, then_of
 from dsr.web.desk.holding import Holding
+from dsr.web.desk.reviewing import Reviewing
 from dsr.web.desk.roles import May, allowed
 from dsr.web.desk.showing import Showing, left, waits
 from dsr.web.desk.signing_in import SigningIn
@@ -40,7 +41,7 @@ class DeskPages:
         """Every route that needs a role. No GET changes a case."""
         showing = Showing(self.frame)
         acting, case = Acting(self.frame, showing), "/desk/cases/{case_id}"
-        holding = Holding(self.frame, showing)
+        holding, reviewing = Holding(self.frame, showing), Reviewing(self.frame, showing)
         return (
             Gate("GET", "/desk", May.LOOK, self.list),
             Gate("GET", "/desk/find", May.LOOK, self.find),
@@ -55,6 +56,8 @@ class DeskPages:
             Gate("POST", "/desk/holds", May.DECIDE, holding.hold_collection),
             Gate("POST", "/desk/holds/{hold_id}/lift", May.DECIDE, holding.lift),
             Gate("POST", f"{case}/hold", May.DECIDE, holding.hold_case),
+            Gate("GET", f"{case}/review", May.LOOK, reviewing.page),
+            Gate("POST", f"{case}/review", May.WORK, reviewing.decide),
             # A reload of the answer to a button leads back to the case.
             Gate("GET", f"{case}/{{action}}", May.LOOK, showing.to_case),
         )

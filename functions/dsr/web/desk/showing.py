@@ -12,6 +12,7 @@ from dsr.case import MOVES, Attention, Case, Requester, Right, State
 from dsr.casebook import Visit, work_name
 from dsr.clock import REGIMES
 from dsr.datamap.plan import Collection, Plan
+from dsr.deciding import waits_for_review
 from dsr.errors import NotFound
 from dsr.gathering import parts_of, read_parts
 from dsr.holdbook import Holdbook
@@ -32,6 +33,7 @@ MOST_RECORDS = 20  # doubtful ones shown of one collection
 MOST_TEXT = 400  # characters shown of one value
 SOON_DAYS = 5
 _ANSWERED = frozenset({State.READY, State.DELIVERED})
+_DECIDED_HERE = ("unverified_match", "two_accounts", "review")  # by buttons of their own
 _ERASING = frozenset({State.ERASING, State.CONFIRMING})
 
 
@@ -66,6 +68,7 @@ def waits(row: Row) -> list[str]:
 
 _SHORT = {
     "unverified_match": "Doubtful records",
+    "review": "Review of the copy",
     "two_accounts": "Two accounts",
     "sign_in_mismatch": "Signed in with another account",
     "no_answer": "No answer",
@@ -186,7 +189,8 @@ class Showing:
             country=countries().get(requester.country, "") if requester else "",
             regimes=[REGIMES[name] for name in case.regimes if name in REGIMES],
             points=[_point(plan, case, point) for point in case.attention],
-            can_retry=any(p.reason not in ("unverified_match", "two_accounts") for p in case.attention),
+            can_retry=any(p.reason not in _DECIDED_HERE for p in case.attention),
+            can_review=waits_for_review(case),
             can_join=any(p.reason == "two_accounts" for p in case.attention),
             can_refuse=may_refuse(case),
             refusals=REFUSALS,
@@ -288,7 +292,7 @@ def _point(plan: Plan, case: Case, point: Attention) -> Point:
         planned is not None
         and not planned.resolves
         and case.right is Right.ACCESS
-        and point.reason != "unverified_match"
+        and point.reason not in ("unverified_match", "review")
     )
     about = point.about
     if point.reason == "workflow_failed":
@@ -344,12 +348,13 @@ def _values(collection: Collection, values: dict[str, Any], requester: Requester
     telling = dict.fromkeys([*(way.field for way in collection.ways if way.identity), *compared])
     for name in telling:
         if (value := at_path(values, name)) is not None:
-            yield Value(name, _text(value), requester.claims.get(compared.get(name, ""), ""))
+            yield Value(name, text_of(value), requester.claims.get(compared.get(name, ""), ""))
     for name, value in values.items():
         if name not in telling and value is not None:
-            yield Value(name, _text(value))
+            yield Value(name, text_of(value))
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any, most: int = MOST_TEXT) -> str:
+    """A value as it is shown, cut after `most` characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…"
+    return text if len(text) <= most else f"{text[:most]}…"

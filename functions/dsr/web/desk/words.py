@@ -79,6 +79,15 @@ DECISIONS = {
     "include": "belongs to this person",
     "exclude": "not this person’s, left out",
     "leave_out": "goes on without it",
+    "redact": "redacted",
+    "disclose": "disclosed",
+}
+
+# Why a place is looked at before a copy is made.
+WHY_REVIEW = {
+    "names": "The text seems to name another person",
+    "shared": "Several people share the record, and this may be about another of them",
+    "review": "The data map asks for a look at each value",
 }
 
 
@@ -143,6 +152,10 @@ FAULTS: dict[str, Fault] = {
         "Records were found by an address that may be somebody else’s, and nothing else in them tells.",
         "Compare them with the requester below and decide whether they are this person’s.",
     ),
+    "review": Fault(
+        "Something in the copy may be about other people.",
+        "Look at each place and decide whether it is redacted or disclosed; then the copy is made.",
+    ),
     "two_accounts": Fault(
         "The proven addresses lead to more than one account.",
         "If both are this person’s, say so below. If not, an approver refuses the case.",
@@ -199,6 +212,8 @@ EVENTS = {
     "restarted": "Workflow restarted",
     "key_destroyed": "Personal content destroyed",
     "judged": "Decided",
+    "reviewed": "Decided on what may be about others",
+    "review_done": "All of it is decided",
     "retried": "Retried",
     "approved": "Approved",
     "refused": "Refused",
@@ -216,6 +231,8 @@ DONE = {
     "retry": "The case goes on from where it stopped.",
     "judge": "Your decision is recorded, and the case goes on.",
     "leave-out": "The case goes on without this store. The answer will say what is missing.",
+    "review": "All is decided: the copy is made.",
+    "review-part": "Your decisions are recorded. The copy waits for the rest.",
     "join-accounts": "Both accounts count as this person’s, and the case goes on.",
     "approve": "Approved: the case goes on.",
     "hold": "The hold is placed. A batch of records that is being deleted at this moment may still end.",
@@ -226,6 +243,7 @@ ERRORS = {
     "changed": "Nothing was done: the case has changed since you opened its page. This is how it stands now.",
     "refused": "Nothing was done: this is not possible for this case.",
     "reason": "Choose a reason.",
+    "review": "Nothing was done: choose redact or disclose at one place at least.",
     "hold_scope": "Choose what is held: this case, or everything about this person.",
     "hold_path": "Choose the collection that is held.",
     "hold_reason": "Choose why it is held.",
