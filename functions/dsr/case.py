@@ -68,6 +68,7 @@ MOVES: dict[State, frozenset[State]] = {
         {
             *(S.BUNDLING, S.AWAITING_CONFIRMATION, S.COOLING_OFF, S.NOTHING_FOUND),
             *(S.NEEDS_ATTENTION, S.WITHDRAWN, S.CLOSED),
+            S.RESOLVING,  # a reference followed late leads to what tells who it is
         }
     ),
     S.BUNDLING: frozenset({S.READY, S.NEEDS_ATTENTION}),

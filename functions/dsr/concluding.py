@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from dsr import plans
+from dsr import late, plans
 from dsr.case import Attention, Case, Right, State
 from dsr.casebook import WAITS, Casebook, Visit, now
 from dsr.datamap.plan import Collection, Plan
@@ -44,6 +44,11 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
     if _visit_again(plan, case, book, staging, visits):
         return {"outcome": "again"}
     attention = open_points(plan, case, visits)
+    if not attention and (again := late.look(plan, staging, lambda path: staged(staging, plan, path))):
+        if not again.beyond:
+            return {"outcome": _follow_late(plan, case, book, staging, again)}
+        visit = plan.visit_of(".".join(again.beyond.split(".")[:2])).visit
+        attention = (Attention(visit, "endless_references", again.beyond),)
     if attention:
         about = {"reason": attention[0].reason, "visit": attention[0].visit}
         moved = book.move(
@@ -117,6 +122,22 @@ def _visit_again(plan: Plan, case: Case, book: Casebook, staging: Staging, visit
                 forget_visit(book, staging, plan, case, visit.visit)
             return True
     return False
+
+
+def _follow_late(plan: Plan, case: Case, book: Casebook, staging: Staging, again: late.Again) -> str:
+    """Put back what late references lead to, and all that may follow from it; returns the outcome.
+
+    Put back before the values are kept: killed in between, they are found once more. Where it tells who
+    the person is, that is decided anew: a late value may lead to a second account.
+    """
+    visits = {v.visit: v for path in again.paths for v in plan.from_visit(path)}
+    for visit in reversed(plan.visits):
+        if visit.visit in visits:
+            forget_visit(book, staging, plan, case, visit.visit)
+    late.keep(staging, again)
+    if any(v.resolves for v in visits.values()):
+        return book.move(case, State.RESOLVING, "found_late", "workflow").state.value
+    return "again"
 
 
 def _is_doubted(plan: Plan, case: Case, visits: dict[str, Visit], collection: Collection) -> bool:

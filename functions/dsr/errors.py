@@ -46,6 +46,7 @@ class StoreFault(DsrError):
             "malformed_data",
             "still_referenced",
             "unsupported",
+            "endless_references",
         }
     )
 

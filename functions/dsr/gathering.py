@@ -13,17 +13,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from dsr import late
 from dsr.case import Case, Proof, Requester, Right
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import StoreFault
 from dsr.matching import Known, is_sound, normalise, point
-from dsr.records import as_text, at_path, each_at, from_lines, to_line
+from dsr.records import as_text, each_at, from_lines, to_line
 from dsr.staging import Staging
 from dsr.stores.base import REDACTED, Record, Store
 
 _PART_BYTES = 8 * 1024 * 1024  # of records per sealed object: bounds the memory of whoever reads it
 _PLACE_BYTES = 64 * 1024  # of records that lie in the place itself
 _KNOWN = "known.json"
+# How often what a collection's own records lead to is followed: a thread of this many generations.
+_MOST_LOOPS = 100
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,11 @@ class Result:
 
 @dataclass
 class _Progress:
-    """Where the visit is; sealed in staging, since a cursor may hold a person's values."""
+    """Where the visit is; sealed in staging, since a cursor may hold a person's values.
+
+    `loops`: of a collection that leads to itself, how many parts of it were there as each round of
+    following its own records began: what it looked for before is what these parts say.
+    """
 
     collection: int = 0
     way: int = 0
@@ -52,6 +59,7 @@ class _Progress:
     parts: dict[str, list[str]] = field(default_factory=dict)  # by folder, in order: names, or lines
     counts: dict[str, int] = field(default_factory=dict)
     doubtful: dict[str, int] = field(default_factory=dict)
+    loops: list[int] = field(default_factory=list)
     done: bool = False
 
 
@@ -116,12 +124,12 @@ class Gathering:
         collections = self._plan.collections_of(self._visit)
         while progress.collection < len(collections):
             collection = collections[progress.collection]
-            while progress.way < len(collection.ways):
+            while progress.way < len(collection.ways) or self._loops_on(collection):
                 if not self._follow(collection):
                     return False
             # Children read the staged parts of their parents, so these are complete before.
             self._flush()
-            progress.collection, progress.way = progress.collection + 1, 0
+            progress.collection, progress.way, progress.loops = progress.collection + 1, 0, []
         progress.done = True
         self._save()
         return True
@@ -130,8 +138,11 @@ class Gathering:
         """Follow one way from where it stands to its end, or until time is up (False)."""
         progress = self._progress
         way = collection.ways[progress.way]
-        values = self._values(way)
-        ways = [(w, set(map(as_text, self._values(w)))) for w in collection.ways]
+        if collection.loops(way) and not progress.loops:
+            self._begin_loop(collection)
+        values = self._values(collection, way)
+        asked = [self._asked(collection, n) for n in range(len(collection.ways))]
+        ways = list(zip(collection.ways, asked, strict=True))
         pages = self._store.find(collection, way, values, progress.after, self._whole) if values else ()
         for page in pages:
             self._take(collection, ways, page.records)
@@ -142,6 +153,65 @@ class Gathering:
                 return False
         progress.way, progress.after = progress.way + 1, None
         return self._save_when_due()
+
+    # -- collections that lead to themselves ---------------------------------------------------
+
+    def _begin_loop(self, collection: Collection) -> None:
+        """Mark what is found so far: its values are looked for now, those of later finds the next time."""
+        self._flush()
+        self._progress.loops.append(len(self._own_parts(collection)))
+
+    def _loops_on(self, collection: Collection) -> bool:
+        """Whether the last round of following its own records found more of them: then once again."""
+        looping = [n for n, way in enumerate(collection.ways) if collection.loops(way)]
+        if not looping:
+            return False
+        self._flush()
+        if len(self._own_parts(collection)) == self._progress.loops[-1] and not self._settle(collection):
+            return False
+        if len(self._progress.loops) >= _MOST_LOOPS:
+            raise StoreFault("endless_references", f"{collection.path}.{collection.ways[looping[0]].field}")
+        self._begin_loop(collection)
+        self._progress.way = looping[0]
+        return True
+
+    def _settle(self, collection: Collection) -> bool:
+        """Whether its own sound records lead to some that were taken as doubtful: they are sound then."""
+        folder = folder_of("doubtful", collection.path, self._number)
+        own, end = [w for w in collection.ways if collection.loops(w)], self._progress.loops[-1]
+        ways = [(w, set(map(as_text, self._told_by_own(collection, w, 0, end)))) for w in own]
+        doubtful = list(read_parts(self._staging, self._progress.parts.get(folder, ())))
+        led = [any(_matches(w, Record(r["values"]), values) for w, values in ways) for r in doubtful]
+        if not any(led):
+            return False
+        # Written anew under other names: until the place is saved, the old parts are what counts.
+        self._writer = secrets.token_hex(4)
+        self._progress.parts[folder] = []
+        self._progress.doubtful.pop(collection.name)
+        for record, sound in zip(doubtful, led, strict=True):
+            self._put_by(collection, record, sound)
+        self._flush()
+        return True
+
+    def _own_parts(self, collection: Collection) -> list[str]:
+        return self._progress.parts.get(folder_of("staged", collection.path, self._number), [])
+
+    def _asked(self, collection: Collection, number: int) -> set[str]:
+        """As text, the values that the way of that number looks for; of one that leads from its own
+        records those that it has looked for before the present step."""
+        way, loops = collection.ways[number], self._progress.loops
+        if not collection.loops(way):
+            return set(map(as_text, self._values(collection, way)))
+        began = loops if number < self._progress.way else loops[:-1]
+        return {as_text(v) for v in self._told_by_own(collection, way, 0, began[-1])} if began else set()
+
+    def _told_by_own(self, collection: Collection, way: Way, begin: int, end: int) -> set[Any]:
+        """What the collection's own records say, those of the parts from `begin` to `end`."""
+        parts = self._own_parts(collection)[begin:end]
+        path = way.parent.split(".", 2)[2]
+        return self._distinct(way, (r["values"] for r in read_parts(self._staging, parts)), path)
+
+    # -- what is found -------------------------------------------------------------------------
 
     def _save_when_due(self) -> bool:
         """Save when memory or time asks for it; False if it is time."""
@@ -158,22 +228,22 @@ class Gathering:
             if self._number and may_stay(collection, record.values):
                 continue
             led = [n for n, (w, values) in enumerate(ways) if _matches(w, record, values)]
+            if any(n < now or collection.loops(ways[n][0]) for n in led):
+                continue  # found, and taken, by an earlier way, or in an earlier round of this one
             if ways[now][0].identity is None:
                 led.append(now)  # the store's word, whatever type it gives the value
             elif now not in led:
                 continue  # an index folds case by its own rules: only what is equal by ours is a match
-            if min(led) < now:
-                continue  # found, and taken, by an earlier way
             sound = included or any(
                 is_sound(collection, ways[n][0], record.values, self._known, self._now) for n in led
             )
             if sound and tells:
                 self._known.learn(collection, record.values)
-            self._put_by(collection, record, sound)
+            self._put_by(collection, _staged(record), sound)
 
-    def _put_by(self, collection: Collection, record: Record, sound: bool) -> None:
+    def _put_by(self, collection: Collection, record: dict[str, Any], sound: bool) -> None:
         try:
-            line = to_line(_staged(record))
+            line = to_line(record)
         except TypeError:
             raise StoreFault("unsupported", f"{collection.path}: a value without a JSON form") from None
         tally = self._progress.counts if sound else self._progress.doubtful
@@ -205,21 +275,37 @@ class Gathering:
 
     # -- what is looked for ------------------------------------------------------------------
 
-    def _values(self, way: Way) -> list[Any]:
+    def _values(self, collection: Collection, way: Way) -> list[Any]:
         """The values to look for by `way`, distinct and in a fixed order, so that cursors stay true."""
         if way.identity:
-            # No phone number is proven yet by any means, so only addresses find records.
-            proven = self._addresses() if way.identity.kind == "email" else ()
-            return sorted({normalise(contact, way.identity.normalise) for contact in proven})
+            proven = {normalise(seed, way.identity.normalise) for seed in self._seeds(way.identity.kind)}
+            return sorted(proven)
+        if collection.loops(way):
+            began = [0, *self._progress.loops]
+            before = self._told_by_own(collection, way, 0, began[-2])
+            return _ordered(self._told_by_own(collection, way, began[-2], began[-1]) - before)
+        if way.late:
+            # What it leads from is read later: what that said when all was read before.
+            return _ordered(set(late.kept(self._staging, way)))
         if way not in self._found:
             path = way.parent.split(".", 2)[2]
             told = self._requester.locators.get(way.parent, ())
-            try:
-                found = {*told} | {v for r in self._parents(way) for v in each_at(r["values"], path)}
-            except TypeError:  # a mapping
-                raise StoreFault("malformed_data", f"{way.parent}: not a value but several") from None
-            self._found[way] = sorted(found - {""}, key=lambda v: (as_text(v), type(v).__name__))
+            found = self._distinct(way, (r["values"] for r in self._parents(way)), path)
+            self._found[way] = _ordered({*told} | found)
         return self._found[way]
+
+    def _distinct(self, way: Way, records: Iterable[dict[str, Any]], path: str) -> set[Any]:
+        try:
+            return {value for record in records for value in each_at(record, path)} - {""}
+        except TypeError:  # a mapping
+            raise StoreFault("malformed_data", f"{way.parent}: not a value but several") from None
+
+    def _seeds(self, kind: str) -> Iterable[str]:
+        """What is proven of the person, by the kind of identity."""
+        if kind == "sign_in":
+            return [self._requester.account] if self._requester.account else []
+        # No phone number is proven yet by any means, so only addresses find records.
+        return self._addresses() if kind == "email" else ()
 
     def _addresses(self) -> list[str]:
         """The proven addresses; in a case of the site's own, those that the account's record holds."""
@@ -238,7 +324,7 @@ class Gathering:
 
     def _parents(self, way: Way) -> Iterator[dict[str, Any]]:
         """The records that `way` leads from, of this round and all before: their children outlive them."""
-        path = ".".join(way.parent.split(".", 2)[:2])
+        path = way.leads_from
         if way.own:
             if self._number:
                 yield from staged(self._staging, self._plan, path, number=self._number - 1)
@@ -297,11 +383,15 @@ def keep_known(known: Known, staging: Staging) -> None:
     staging.put_json(_KNOWN, known.as_json())
 
 
+def _ordered(values: set[Any]) -> list[Any]:
+    return sorted(values, key=lambda v: (as_text(v), type(v).__name__))
+
+
 def _matches(way: Way, record: Record, values: set[str]) -> bool:
-    value = at_path(record.values, way.field)
-    if way.identity:
-        value = normalise(value, way.identity.normalise)
-    return as_text(value) in values
+    """Whether the field, or one of several values in it, is among those looked for."""
+    found = each_at(record.values, way.field)
+    how = way.identity.normalise if way.identity else ""
+    return any(as_text(normalise(value, how)) in values for value in found)
 
 
 def _staged(record: Record) -> dict[str, Any]:

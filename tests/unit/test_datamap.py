@@ -203,11 +203,67 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         f"{ORDERS}.fields.member.references",
         "must be store.collection.field",
     ),
-    "a reference to its own collection": (
-        also("order", "references: shop.orders.member"),
-        "shop.orders.member",
+    "a reference to itself": (
+        also("order", "references: shop.orders.order"),
+        "shop.orders.order",
         f"{ORDERS}.fields.order.references",
-        "its own collection",
+        "every record would be found by itself",
+    ),
+    "a reference within the store to a collection that is not there": (
+        change("references: shop.members.id", "references: member.id"),
+        "member.id",
+        f"{ORDERS}.fields.member.references",
+        "no collection `member` in store `shop`; did you mean `members`?",
+    ),
+    "one of several references": (
+        change("references: shop.members.id", "references: [shop.members.id, shop.members.idd]"),
+        "idd",
+        f"{ORDERS}.fields.member.references.1",
+        "did you mean `id`?",
+    ),
+    "late where nothing goes in a circle": (
+        change("references: shop.members.id", "references: [members.id, {to: members.sub, late: true}]"),
+        "late",
+        f"{ORDERS}.fields.member.references",
+        "`shop.members` does not follow from here",
+    ),
+    "only what is late leads here": (
+        lambda text: also("at", "references: orders.order")(
+            change("references: shop.members.id", "references: {to: members.id, late: true}")(text)
+        ),
+        "orders:",
+        ORDERS,
+        "at first (what is `late`",
+    ),
+    "an unknown key of a reference": (
+        change("references: shop.members.id", "references: {to: shop.members.id, lat: true}"),
+        "lat",
+        f"{ORDERS}.fields.member.references.lat",
+        "did you mean `late`?",
+    ),
+    "an address without a word on its proof": (
+        change(", verified: true", ""),
+        "email",
+        f"{MEMBERS}.fields.email.identity.verified",
+        "is missing: say whether",
+    ),
+    "a phone that a household shares": (
+        change("references: shop.members.id", "identity: {is: phone, normalise: e164, verified: true}"),
+        "phone",
+        f"{ORDERS}.fields.member.identity",
+        "a household shares a phone",
+    ),
+    "a sign-in verified otherwise": (
+        change("references: shop.members.id", "identity: {is: sign_in, verified: true}"),
+        "sign_in",
+        f"{ORDERS}.fields.member.identity",
+        "proven by signing in",
+    ),
+    "accounts found by signing in": (
+        change("proves: sign_in", "proves: sign_in, identity: {is: sign_in}"),
+        "is: sign_in",
+        f"{MEMBERS}.fields.sub.identity.is",
+        "find accounts by email",
     ),
     "never without a reason": (
         also("at", "disclose: never"),
@@ -375,7 +431,10 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         "no way to find a person here: give a field",
     ),
     "only a phone number": (
-        change("references: shop.members.id", "identity: {is: phone, normalise: e164, verified: true}"),
+        change(
+            "references: shop.members.id",
+            "identity: {is: phone, normalise: e164, verified: true, unique: true}",
+        ),
         "orders:",
         ORDERS,
         "a phone number is not proven by any means yet",
@@ -604,7 +663,7 @@ def test_the_schema_for_editors_is_strict_and_speaks_the_maps_words() -> None:
     assert schema["additionalProperties"] is False
     assert all(d["additionalProperties"] is False for d in schema["$defs"].values() if d["type"] == "object")
     identity = schema["$defs"]["IdentityField"]
-    assert {"is", "verified"} <= set(identity["required"])
+    assert identity["required"] == ["is"]
     assert "is_" not in identity["properties"]
 
 

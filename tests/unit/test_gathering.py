@@ -474,7 +474,7 @@ def test_only_proven_addresses_find_records(plan: Plan) -> None:
 
 def test_no_phone_number_is_made_of_an_address(tmp_path: Path) -> None:
     """Numbers are not proven by any means yet, least of all by the digits of a mailbox."""
-    phone = "identity: {is: phone, normalise: e164, verified: true}"
+    phone = "identity: {is: phone, normalise: e164, verified: true, unique: true}"
     people = collection("people", {"id": "", "email": EMAIL + "verified: true}", "phone": phone})
     plan = compiled(tmp_path, store("a", people))
     rows = {"a.people": [{"id": "1", "email": "ada4412@example.com"}, {"id": "2", "phone": "+4412"}]}

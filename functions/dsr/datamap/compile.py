@@ -1,7 +1,6 @@
 """From the YAML file to the plan that ships. Every mistake is told with file, line, path and the way out."""
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from pydantic import ValidationError
 from dsr.datamap.kinds import KINDS
 from dsr.datamap.kinds.base import Kind, needs_field
 from dsr.datamap.mistakes import tell
-from dsr.datamap.parts import Keep, MapCollection, MapField, MapStore, days
-from dsr.datamap.plan import Collection, Field, Identity, Plan, Store, VisitPlan, Way, to_json
+from dsr.datamap.order import visits_of
+from dsr.datamap.parts import IdentityField, Keep, MapCollection, MapField, MapStore, days
+from dsr.datamap.plan import Collection, Field, Identity, Plan, Store, Way, to_json
 from dsr.datamap.schema import DataMap
 from dsr.datamap.source import Problems, Source, suggest
 
@@ -45,14 +45,15 @@ def _compile(data_map: DataMap, problems: Problems, values: dict[str, str]) -> P
         for name, s in data_map.stores.items()
     }  # fmt: skip
     collections: dict[str, Collection] = {}
+    accounts = _account_fields(data_map)
     for store_name, store in data_map.stores.items():
         for name, collection in store.collections.items():
             here = problems.below("stores", store_name, "collections", name)
             _check_collection(here, f"{store_name}.{name}", store, collection, data_map)
-            collections[f"{store_name}.{name}"] = _collection(store, store_name, name, collection)
+            collections[f"{store_name}.{name}"] = _collection(store, store_name, name, collection, accounts)
     problems.stop_if_any()
     collections = _with_feeds(collections)
-    visits = tuple(_visits(stores, collections, problems))
+    visits = tuple(visits_of(stores, collections, problems))
     problems.stop_if_any()
     plan = Plan(
         version="",
@@ -71,7 +72,7 @@ def _check_collection(
 ) -> None:
     kind = KINDS[store.kind]
     for name, field in collection.fields.items():
-        _check_field(problems.below("fields", name), path, field, data_map)
+        _check_field(problems.below("fields", name), path, name, field, data_map)
     for where, name in _named_fields(collection):
         needs_field(collection, problems, where, name)
     kind.check(collection, problems)
@@ -93,29 +94,49 @@ def _check_asked(problems: Problems, path: str, collection: MapCollection) -> No
     """Of whoever is asked by one message: nothing in the answer may be needed for the question."""
     if collection.account:
         problems.add(("account",), "only what is searched here can tell who a person is")
+    home = path.partition(".")[0]
     for name, field in collection.fields.items():
-        if field.references and field.references.startswith(path.partition(".")[0] + "."):
+        if any((_path_of(r.to, home) or [""])[0] == home for r in field.references):
             said = "leads from the same recipient: give them a locator that you hold yourselves"
             problems.add(("fields", name, "references"), said)
 
 
-def _check_field(problems: Problems, path: str, field: MapField, data_map: DataMap) -> None:
+def _check_field(problems: Problems, path: str, name: str, field: MapField, data_map: DataMap) -> None:
     if field.purpose not in data_map.purposes:
         hint = suggest(field.purpose, data_map.purposes)
         problems.add(("purpose",), f"`{field.purpose}` is none of `purposes`{hint}")
     if field.disclose == "never" and not field.reason:
         problems.add((), "`disclose: never` needs a `reason` that the person will read")
-    if field.references:
-        _check_reference(problems.below("references"), field.references, data_map)
-        if field.references.startswith(path + "."):
-            said = "leads back to its own collection: a record would be found by itself"
-            problems.add(("references",), said)
-    if field.identity and not field.identity.verified and field.identity.since:
-        said = "`since` says when the value was verified: set `verified: true`"
-        problems.add(("identity", "since"), said)
-    if field.identity and field.identity.valid and not field.identity.recorded:
-        said = "counts from when the value was written down: name that field in `recorded`"
-        problems.add(("identity", "valid"), said)
+    for number, reference in enumerate(field.references):
+        here = problems.below("references", *([str(number)] if len(field.references) > 1 else []))
+        _check_reference(here, path.partition(".")[0], f"{path}.{name}", reference.to, data_map)
+    if field.identity:
+        _check_identity(problems.below("identity"), field.identity, data_map)
+
+
+def _check_identity(problems: Problems, identity: IdentityField, data_map: DataMap) -> None:
+    contact = identity.is_ in ("email", "phone")
+    if contact and identity.verified is None:
+        problems.add(("verified",), "is missing: say whether you proved it to be the person's")
+    if not contact and (identity.verified is not None or identity.recorded or identity.since):
+        problems.add((), f"`is: {identity.is_}` is proven by signing in: it takes only `normalise`")
+    if identity.is_ == "phone" and not identity.unique:
+        said = (
+            "a household shares a phone: say `unique: true` if yours are not, else make it a `second_point`"
+        )
+        problems.add((), said)
+    if identity.is_ == "account_id" and not _account_fields(data_map):
+        problems.add(("is",), "no collection has an `account` whose id this could be")
+    if not identity.verified and identity.since:
+        problems.add(("since",), "`since` says when the value was verified: set `verified: true`")
+    if identity.valid and not identity.recorded:
+        problems.add(("valid",), "counts from when the value was written down: name that field in `recorded`")
+
+
+def _account_fields(data_map: DataMap) -> list[str]:
+    """Where the ids of accounts stand: store.collection.field."""
+    held = ((f"{s}.{n}", c.account) for s, x in data_map.stores.items() for n, c in x.collections.items())
+    return [f"{path}.{account}" for path, account in held if account]
 
 
 def _check_treatment(problems: Problems, kind: Kind, collection: MapCollection) -> None:
@@ -159,12 +180,13 @@ def _named_fields(c: MapCollection) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield ("fields", name, "identity", word), getattr(field.identity, word)
 
 
-def _check_reference(problems: Problems, target: str, data_map: DataMap) -> None:
-    match = re.fullmatch(r"([^.]+)\.([^.]+)\.(.+)", target)
-    if not match:
-        problems.add((), f"`{target}` must be store.collection.field")
+def _check_reference(problems: Problems, home: str, own: str, target: str, data_map: DataMap) -> None:
+    """`home`: the store of the field `own` (a whole path) that says it."""
+    parts = _path_of(target, home)
+    if parts is None:
+        problems.add((), f"`{target}` must be store.collection.field, or collection.field of the same store")
         return
-    store, collection, field = match.groups()
+    store, collection, field = parts
     if store not in data_map.stores:
         problems.add((), f"`{target}`: no store `{store}`{suggest(store, data_map.stores)}")
         return
@@ -172,29 +194,50 @@ def _check_reference(problems: Problems, target: str, data_map: DataMap) -> None
     if collection not in known:
         hint = suggest(collection, known)
         problems.add((), f"`{target}`: no collection `{collection}` in store `{store}`{hint}")
-        return
-    if field not in known[collection].fields:
+    elif field not in known[collection].fields:
         hint = suggest(field, known[collection].fields)
         problems.add((), f"`{target}`: no field `{field}` in collection `{store}.{collection}`{hint}")
+    elif ".".join(parts) == own:
+        problems.add((), "leads from the field to itself: every record would be found by itself")
 
 
-def _collection(held: MapStore, store: str, name: str, c: MapCollection) -> Collection:
-    # References come before identities: the records they find are certain, and give the second
-    # matching points that less certain matches are compared with.
-    ways = [Way(n, None, f.references) for n, f in c.fields.items() if f.references]
+def _path_of(target: str, home: str) -> tuple[str, str, str] | None:
+    """Store, collection and field of a reference that stands in the store `home`; None if it is none."""
+    first, *rest = target.split(".")
+    if not all((first, *rest)) or not rest:
+        return None
+    return (home, first, rest[0]) if len(rest) == 1 else (first, rest[0], ".".join(rest[1:]))
+
+
+def _ways(store: str, path: str, c: MapCollection, accounts: list[str]) -> tuple[Way, ...]:
+    """How records of the collection are found, in the order in which it is tried.
+
+    References come before identities: the records they find are certain, and give the second matching
+    points that less certain matches are compared with. What leads from the collection's own records is
+    last: it begins with what all the others found.
+    """
+    plain, looping = list[Way](), list[Way]()
     if c.account and c.account == c.key[0]:
         # By its own key an account is found that the site names, and that one round of erasing knew.
-        ways.insert(0, Way(c.account, None, f"{store}.{name}.{c.account}", own=True))
-    for field_name, f in c.fields.items():
-        if f.identity:
+        plain.append(Way(c.account, None, f"{path}.{c.account}", own=True))
+    for name, f in c.fields.items():
+        for reference in f.references:
+            target = ".".join(_path_of(reference.to, store) or ())
+            way = Way(name, None, target, late=reference.late)
+            (looping if way.leads_from == path else plain).append(way)
+        if f.identity and f.identity.is_ == "account_id":
+            plain += [Way(name, None, account) for account in accounts]
+    for name, f in c.fields.items():
+        if f.identity and f.identity.is_ != "account_id":
             i = f.identity
             valid = days(i.valid) if i.valid else 0
-            ways.append(
-                Way(
-                    field_name,
-                    Identity(i.is_, i.normalise, i.verified, i.since or "", i.recorded or "", valid),
-                )
-            )
+            proven = bool(i.verified) or i.is_ == "sign_in"
+            identity = Identity(i.is_, i.normalise, proven, i.since or "", i.recorded or "", valid)
+            plain.append(Way(name, identity))
+    return (*plain, *looping)
+
+
+def _collection(held: MapStore, store: str, name: str, c: MapCollection, accounts: list[str]) -> Collection:
     fields = {
         n: Field(
             f.category,
@@ -210,7 +253,7 @@ def _collection(held: MapStore, store: str, name: str, c: MapCollection) -> Coll
     }
     treatment = {"delete": True} if c.on_deletion == "delete" else c.on_deletion.model_dump(by_alias=True)
     return Collection(
-        store, name, c.title, tuple(c.key), tuple(ways), fields,
+        store, name, c.title, tuple(c.key), _ways(store, f"{store}.{name}", c, accounts), fields,
         account=c.account or "", born=c.born or "", freeze=c.freeze, subjects=c.subjects, basis=c.basis,
         retention=c.retention.model_dump(by_alias=True, exclude_none=True),
         on_deletion=treatment,
@@ -227,71 +270,3 @@ def _with_feeds(collections: dict[str, Collection]) -> dict[str, Collection]:
                 store, name, field = way.parent.split(".", 2)
                 feeds[f"{store}.{name}"].add(field)
     return {path: replace(c, feeds=tuple(sorted(feeds[path]))) for path, c in collections.items()}
-
-
-def _visits(
-    stores: dict[str, Store], collections: dict[str, Collection], problems: Problems
-) -> Iterator[VisitPlan]:
-    """A topological order over references: a collection waits for all its parents.
-
-    Collections of one store follow each other within a visit; only a reference into another store
-    costs a wave. A circle, and what no identity leads to, are mistakes.
-    """
-    waves: dict[str, int] = {}
-    order: list[str] = []
-    left = dict(collections)
-    while left:
-        ready = [p for p, c in left.items() if c.parents <= waves.keys()]
-        if not ready:
-            circle = _circle(left)
-            store, name = circle[0].split(".")
-            problems.add(
-                ("stores", store, "collections", name),
-                f"references go in a circle ({' → '.join(f'`{p}`' for p in circle)}); remove one of them",
-            )
-            return
-        for path in ready:
-            collection = left.pop(path)
-            leads = [w for w in collection.ways if not w.own]
-            if not any(w.parent or (w.identity and w.identity.kind == "email") for w in leads):
-                only = " (a phone number is not proven by any means yet)" if leads else ""
-                problems.add(
-                    ("stores", collection.store, "collections", collection.name),
-                    f"no way to find a person here{only}: give a field an `identity` or `references`",
-                )
-            waves[path] = max(
-                (waves[p] + (collections[p].store != collection.store) for p in collection.parents),
-                default=0,
-            )
-            order.append(path)
-    resolving = _needed_for([p for p, c in collections.items() if c.account], collections)
-    for wave in range(max(waves.values()) + 1):
-        for held in stores.values():
-            here = [p for p in order if waves[p] == wave and collections[p].store == held.name]
-            # What tells who the person is gets a visit of its own: it runs before the rest is allowed.
-            for resolves in (True, False):
-                paths = [p for p in here if (p in resolving) is resolves]
-                if paths:
-                    suffix = "-who" if resolves and len(paths) < len(here) else ""
-                    names = tuple(collections[p].name for p in paths)
-                    visit = f"{wave}-{held.name}{suffix}"
-                    yield VisitPlan(visit, wave, held.name, held.kind, names, resolves)
-
-
-def _circle(left: dict[str, Collection]) -> list[str]:
-    """One circle among collections that all wait for another, from its first back to it."""
-    path, seen = min(left), list[str]()
-    while path not in seen:
-        seen.append(path)
-        path = min(left[path].parents & left.keys())
-    return [*seen[seen.index(path) :], path]
-
-
-def _needed_for(paths: list[str], collections: dict[str, Collection]) -> set[str]:
-    needed: set[str] = set()
-    while paths:
-        path = paths.pop()
-        if path not in needed:
-            needed.add(path)
-            paths.extend(collections[path].parents)
-    return needed

@@ -35,15 +35,20 @@ class Strict(BaseModel):
 class IdentityField(Strict):
     """The field can hold a proven identity of a person, and so finds records."""
 
-    is_: Literal["email", "phone"] = Described(
-        alias="is", description="what kind of identity the field holds"
+    is_: Literal["email", "phone", "account_id", "sign_in"] = Described(
+        alias="is",
+        description="what kind of identity the field holds; `sign_in` is the `sub` of who signs in",
     )
     normalise: Literal["", "lower", "e164"] = Described(
         "",
         description="how the value is normalised for the look-up; the store's index must hold that form",
     )
-    verified: bool = Described(
-        description="whether the company proved the value to be the person's when collecting it"
+    verified: bool | None = Described(
+        None,
+        description="email, phone: whether the company proved it to be the person's when collecting it",
+    )
+    unique: bool = Described(
+        False, description="phone: that no two people share the number; a household's is no identity"
     )
     since: FieldName | None = Described(
         None, description="field with the time since when the person has held it"
@@ -52,6 +57,30 @@ class IdentityField(Strict):
     valid: Duration | None = Described(
         None, description="how long after `recorded` the value is still taken to be the same person's"
     )
+
+
+def _reference(value: Any) -> Any:
+    return {"to": value} if isinstance(value, str) else value
+
+
+class Reference(Strict):
+    """A way from one collection to another: the field repeats values of another collection's field."""
+
+    to: str = Described(description="store.collection.field, or collection.field of the same store")
+    late: bool = Described(
+        False,
+        description="followed again once all else is read: for the one reference that closes a circle",
+    )
+
+
+# A bare text is the plain form of a reference, and one alone that of a list.
+References = Annotated[
+    tuple[Annotated[Reference, BeforeValidator(_reference, json_schema_input_type=str | Reference)], ...],
+    BeforeValidator(
+        lambda value: value if isinstance(value, (list, tuple)) else [value],
+        json_schema_input_type=str | Reference | list[str | Reference],
+    ),
+]
 
 
 class MapField(Strict):
@@ -63,8 +92,8 @@ class MapField(Strict):
     )
     purpose: Name = Described(description="one of `purposes`")
     identity: IdentityField | None = None
-    references: str | None = Described(
-        None, description="store.collection.field whose values this field repeats"
+    references: References = Described(
+        (), description="store.collection.field whose values this field repeats; one or several"
     )
     second_point: Literal["name", "phone", "reference"] | None = Described(
         None, description="a second matching point for records found only by an unproven or outlived identity"

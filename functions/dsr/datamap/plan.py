@@ -13,9 +13,10 @@ from dsr.aws import Access
 class Identity:
     """A field that can hold a proven identity, and how far a match on it may be trusted.
 
-    `kind`: email or phone. `verified`: the company proved it when collecting it. `since`: the field
-    with the time from which this person has held it. `recorded`: the field with the time the value
-    was written down; `valid_days`: how long after that it is taken to be the same holder's.
+    `kind`: email, phone or sign_in (the subject of who signed in). `verified`: the company proved it when
+    collecting it. `since`: the field with the time from which this person has held it. `recorded`: the
+    field with the time the value was written down; `valid_days`: how long after that it is taken to be
+    the same holder's.
     """
 
     kind: str
@@ -34,6 +35,12 @@ class Way:
     identity: Identity | None = None
     parent: str = ""  # store.collection.field
     own: bool = False  # accounts by their own key, told by the site or known from a round before
+    late: bool = False  # closes a circle: its values are known when all else is read, and followed then
+
+    @property
+    def leads_from(self) -> str:
+        """The collection (store.collection) whose values are looked for; "" for an identity."""
+        return ".".join(self.parent.split(".", 2)[:2])
 
 
 @dataclass(frozen=True)
@@ -85,9 +92,12 @@ class Collection:
 
     @property
     def parents(self) -> set[str]:
-        """The collections (paths) whose values find records here; not itself, by an account's own key."""
-        ways = (way for way in self.ways if way.parent and not way.own)
-        return {".".join(way.parent.split(".", 2)[:2]) for way in ways}
+        """The collections (paths) that are read before this one, since their values find records here."""
+        return {w.leads_from for w in self.ways if w.parent and not w.own and not w.late} - {self.path}
+
+    def loops(self, way: Way) -> bool:
+        """Whether the way leads from the collection's own records, such as a ticket that follows another."""
+        return way.leads_from == self.path and not way.own
 
     @property
     def masks(self) -> dict[str, str]:
@@ -221,8 +231,7 @@ def from_json(text: str | bytes) -> Plan:
     collections = {}
     for path, c in raw["collections"].items():
         ways = tuple(
-            Way(w["field"], Identity(**w["identity"]) if w["identity"] else None, w["parent"], w["own"])
-            for w in c["ways"]
+            Way(**{**w, "identity": Identity(**w["identity"]) if w["identity"] else None}) for w in c["ways"]
         )
         fields = {name: Field(**f) for name, f in c["fields"].items()}
         tuples = {name: tuple(c[name]) for name in ("key", "feeds", "copies")}

@@ -131,6 +131,11 @@ FAULTS: dict[str, Fault] = {
         "The store does not let a record go: rows that the data map does not know refer to it.",
         "Have its owner give that foreign key a rule for deletion, or take those rows out; then retry.",
     ),
+    "endless_references": Fault(
+        "One record leads to the next without an end, along the reference that is named here.",
+        "Look for a value there that many records share, such as 0 or a placeholder, and have the store’s "
+        f"owner mend it; then retry. {_MAP}",
+    ),
     "unsupported": Fault(
         "The store holds or asks for something that this version cannot do.",
         f"Have an engineer look; retrying alone does not help. {_MAP}",
@@ -198,6 +203,7 @@ EVENTS = {
     "waits_for_stores": "Waits for stores that answer later",
     "store_answered": "A store answered",
     "answer_due": "A store has not answered in time",
+    "found_late": "Found more that may tell who it is",
     "planned": "Plan made",
     "bundled": "Bundle made",
     "erasing_started": "Began to erase",
