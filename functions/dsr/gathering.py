@@ -8,9 +8,10 @@ little for an object of its own lies in the place itself: most people's records 
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from dsr import late
@@ -21,6 +22,7 @@ from dsr.matching import Known, is_sound, normalise, point
 from dsr.records import as_text, each_at, from_lines, to_line
 from dsr.staging import Staging
 from dsr.stores.base import REDACTED, Record, Store
+from dsr.values import Values
 
 _PART_BYTES = 8 * 1024 * 1024  # of records per sealed object: bounds the memory of whoever reads it
 _PLACE_BYTES = 64 * 1024  # of records that lie in the place itself
@@ -91,7 +93,7 @@ class Gathering:
         self._known = Known()
         self._progress, self._tag = _Progress(), ""
         self._writer = secrets.token_hex(4)
-        self._found: dict[Way, list[Any]] = {}  # values by the way they are looked for
+        self._found: dict[Way, Values] = {}  # values by the way they are looked for
         self._places: dict[str, Any] = {}  # of other visits, as they were first read
         self._buffers: dict[tuple[str, bool], list[bytes]] = {}
         self._buffered = 0
@@ -196,12 +198,13 @@ class Gathering:
     def _own_parts(self, collection: Collection) -> list[str]:
         return self._progress.parts.get(folder_of("staged", collection.path, self._number), [])
 
-    def _asked(self, collection: Collection, number: int) -> set[str]:
+    def _asked(self, collection: Collection, number: int) -> Container[str]:
         """As text, the values that the way of that number looks for; of one that leads from its own
         records those that it has looked for before the present step."""
         way, loops = collection.ways[number], self._progress.loops
         if not collection.loops(way):
-            return set(map(as_text, self._values(collection, way)))
+            values = self._values(collection, way)
+            return values if isinstance(values, Values) else set(map(as_text, values))
         began = loops if number < self._progress.way else loops[:-1]
         return {as_text(v) for v in self._told_by_own(collection, way, 0, began[-1])} if began else set()
 
@@ -220,18 +223,23 @@ class Gathering:
             self._save()
         return not late
 
-    def _take(self, collection: Collection, ways: list[tuple[Way, set[str]]], found: list[Record]) -> None:
+    def _take(
+        self, collection: Collection, ways: list[tuple[Way, Container[str]]], found: list[Record]
+    ) -> None:
         now = self._progress.way
+        # Of a reference, that it led here is the store's word, whatever type that gives the value.
+        told = ways[now][0].identity is None
+        asked = [(n, *way) for n, way in enumerate(ways) if n != now or not told or collection.loops(way[0])]
         included = self._case.decisions.get(collection.path) == "include"
         tells = Known.can_learn(collection)
         for record in found:
             if self._number and may_stay(collection, record.values):
                 continue
-            led = [n for n, (w, values) in enumerate(ways) if _matches(w, record, values)]
+            led = [n for n, w, values in asked if _matches(w, record, values)]
             if any(n < now or collection.loops(ways[n][0]) for n in led):
                 continue  # found, and taken, by an earlier way, or in an earlier round of this one
-            if ways[now][0].identity is None:
-                led.append(now)  # the store's word, whatever type it gives the value
+            if told:
+                led.append(now)
             elif now not in led:
                 continue  # an index folds case by its own rules: only what is equal by ours is a match
             sound = included or any(
@@ -275,7 +283,7 @@ class Gathering:
 
     # -- what is looked for ------------------------------------------------------------------
 
-    def _values(self, collection: Collection, way: Way) -> list[Any]:
+    def _values(self, collection: Collection, way: Way) -> Sequence[Any]:
         """The values to look for by `way`, distinct and in a fixed order, so that cursors stay true."""
         if way.identity:
             proven = {normalise(seed, way.identity.normalise) for seed in self._seeds(way.identity.kind)}
@@ -290,15 +298,18 @@ class Gathering:
         if way not in self._found:
             path = way.parent.split(".", 2)[2]
             told = self._requester.locators.get(way.parent, ())
-            found = self._distinct(way, (r["values"] for r in self._parents(way)), path)
-            self._found[way] = _ordered({*told} | found)
+            said = (value for record in self._parents(way) for value in each_at(record["values"], path))
+            try:
+                self._found[way] = Values(value for value in chain(told, said) if value != "")
+            except TypeError:  # a mapping
+                raise _several(way) from None
         return self._found[way]
 
     def _distinct(self, way: Way, records: Iterable[dict[str, Any]], path: str) -> set[Any]:
         try:
             return {value for record in records for value in each_at(record, path)} - {""}
         except TypeError:  # a mapping
-            raise StoreFault("malformed_data", f"{way.parent}: not a value but several") from None
+            raise _several(way) from None
 
     def _seeds(self, kind: str) -> Iterable[str]:
         """What is proven of the person, by the kind of identity."""
@@ -383,11 +394,15 @@ def keep_known(known: Known, staging: Staging) -> None:
     staging.put_json(_KNOWN, known.as_json())
 
 
+def _several(way: Way) -> StoreFault:
+    return StoreFault("malformed_data", f"{way.parent}: not a value but several")
+
+
 def _ordered(values: set[Any]) -> list[Any]:
     return sorted(values, key=lambda v: (as_text(v), type(v).__name__))
 
 
-def _matches(way: Way, record: Record, values: set[str]) -> bool:
+def _matches(way: Way, record: Record, values: Container[str]) -> bool:
     """Whether the field, or one of several values in it, is among those looked for."""
     found = each_at(record.values, way.field)
     how = way.identity.normalise if way.identity else ""

@@ -2,7 +2,6 @@
 
 import random
 import time
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from os.path import commonprefix
 from typing import Any
@@ -14,6 +13,7 @@ from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
 from dsr.stores.base import Cursor, Original, Page, Record, beyond, each_value
+from dsr.values import Values
 
 _FAULTS = {
     "NoSuchBucket": "missing_collection",
@@ -141,12 +141,10 @@ class S3Store:
         All values are looked for at once under what their keys begin with alike: few uploads are open at
         any time, and a call for each value would double the calls.
         """
-        owner = {object_key(collection, way, value): value for value in values}
-        begin: list[str] = []
-        for key in sorted(owner):
-            if exact or not (begin and key.startswith(begin[-1])):
-                begin.append(key)
-        alike = commonprefix(begin)  # noqa: RUF071  signs, not folders
+        before, after = _around(collection, way)
+        first, last = (object_key(collection, way, value) for value in (values[0], values[-1]))
+        # In the order of their texts, what the first and the last begin with alike, all do.
+        alike = commonprefix([first, last]) if isinstance(values, Values) else before  # noqa: RUF071  signs
         marker: dict[str, str] = {}
         while True:
             answer = self._call(
@@ -154,11 +152,11 @@ class S3Store:
             )
             for upload in answer.get("Uploads", ()):
                 key = upload["Key"]
-                # None of them begins with another, so the last one up to it is the only candidate.
-                leads = begin[bisect_right(begin, key) - 1]
-                if key == leads or (not exact and key.startswith(leads)):
+                owners = _owners(key, before, after, exact)
+                value = next((value for value in owners if value in values), None)
+                if value is not None:
                     found = {"object_key": key, "version_id": "", "upload_id": upload["UploadId"]}
-                    yield Record({way.field: owner[leads], **found})
+                    yield Record({way.field: value, **found})
             if not answer.get("IsTruncated"):
                 return
             marker = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
@@ -190,6 +188,27 @@ class S3Store:
             if code:
                 raise StoreFault(code, f"{collection.path}: {error.operation_name}") from None
             raise
+
+
+def _around(collection: Collection, way: Way) -> tuple[str, str]:
+    """What stands before and after the value in a key."""
+    before, _, after = collection.options["key_template"].partition("{" + way.field + "}")
+    return before, after
+
+
+def _owners(key: str, before: str, after: str, exact: bool) -> Iterator[str]:
+    """The values, as text, that the template makes this key of, or a beginning of it."""
+    if not key.startswith(before):
+        return
+    rest = key[len(before) :]
+    if exact:
+        if rest.endswith(after):
+            yield rest[: len(rest) - len(after)]
+        return
+    end = rest.find(after)
+    while end >= 0:
+        yield rest[:end]
+        end = rest.find(after, end + 1)
 
 
 def object_key(collection: Collection, way: Way, value: Any) -> str:
