@@ -203,7 +203,7 @@ class Case:
     round: int = 0  # of erasing: what arrives meanwhile is erased in the next one
     certificate: str = ""  # where it lies
     key_destroyed: bool = False  # nothing personal of the case can be read any more
-    language: str = "en"
+    language: str = "en"  # of who asks, as their browser said
 
     @property
     def ended(self) -> bool:

@@ -21,6 +21,7 @@ from dsr.casebook import Casebook, now, seal_requester
 from dsr.errors import Conflict, NotFound, Refused
 from dsr.front_door import FrontDoor
 from dsr.identity import Grant, Level
+from dsr.language import FALLBACK
 from dsr.subjects import Subjects
 
 # Why a case that is asked for somebody else waits for a person's approval.
@@ -86,7 +87,7 @@ class Requests:
     link_seconds: int
     cooling_hours: int = 72  # between the confirmation of a deletion and its first delete
 
-    def open(self, said: Submission, map_version: str) -> str:
+    def open(self, said: Submission, map_version: str, language: str = FALLBACK) -> str:
         """Open the case of a submission and start its workflow; returns the case id.
 
         The id follows from the form's token and what was asked, so that a double click, a reload
@@ -98,14 +99,14 @@ class Requests:
         try:
             case = self.book.get(case_id)
         except NotFound:
-            case = self._new_case(case_id, said, map_version)
+            case = self._new_case(case_id, said, map_version, language)
             if not self.book.open(case, "web"):
                 case = self.book.get(case_id)
         if case.state is State.RECEIVED:
             workflow.start(case, self.request_workflow)
         return case_id
 
-    def _new_case(self, case_id: str, said: Submission, map_version: str) -> Case:
+    def _new_case(self, case_id: str, said: Submission, map_version: str, language: str) -> Case:
         recipient = casekey.create(case_id, self.book.keys, self.case_key)
         received = now()
         regimes = clock.regimes_for(said.country)
@@ -125,6 +126,7 @@ class Requests:
             ),
             contacts=(Proof.PENDING,) * len(said.contacts),
             risk=RISKS[said.for_whom],
+            language=language,
         )
 
     def ask_for_code(self, case_id: str, contact: int) -> None:

@@ -584,14 +584,41 @@ def test_the_page_works_without_network_and_leads_into_the_folder(here: World, p
     page = opened.read("index.html").decode()
     assert "http://" not in page
     assert "https://" not in page
-    assert "<script" not in page
+    scripts = re.findall("<script[^>]*>", page)
+    assert scripts == ['<script type="application/json" id="index">', '<script src="viewer/viewer.js">']
     assert "default-src 'none'" in page
+    assert "'unsafe" not in page
     links = {unquote(t) for t in re.findall(r'(?:href|src)="([^"#]+)"', page)}
     assert links
     assert links <= set(opened.namelist())
-    assert "The first 20 are shown here" in page
+    assert "The first 20 records are shown here" in page
     assert page.count("&lt;b&gt;ü") == 20
     assert "31 records" in page
+
+
+def test_the_schema_tells_of_every_data_file(here: World, plan: Plan) -> None:
+    case = gathered(here, plan)
+    build(here, plan, case)
+    opened = made(case)
+    package = json.loads(opened.read("datapackage.json"))
+    listed = {r["path"]: r["schema"]["fields"] for r in package["resources"]}
+    assert listed.keys() == {n for n in opened.namelist() if n.startswith(("data/", "portable/"))}
+    assert len({r["name"] for r in package["resources"]}) == len(listed)
+    types = {"string": str, "integer": int, "number": float, "object": dict, "array": list}
+    for path, fields in listed.items():
+        if path.endswith(".jsonl"):
+            said = {f["name"]: types[f["type"]] for f in fields}
+            for record in lines_of(opened, path):
+                assert record.keys() <= said.keys()
+                assert all(value is None or isinstance(value, said[name]) for name, value in record.items())
+        else:
+            header = opened.read(path).decode().split("\r\n")[0]
+            assert header == ",".join(f["name"] for f in fields)
+    [text] = [f for f in listed["data/a/notes.csv"] if f["name"] == "note"]
+    assert text == {
+        "name": "note", "type": "string", "category": text["category"], "description": text["description"],
+        "provided": False,
+    }  # fmt: skip
 
 
 def test_what_is_never_disclosed_is_named_with_its_reason(here: World, plan: Plan) -> None:

@@ -14,7 +14,8 @@ from dsr.aws import client_as
 from dsr.bundle.archive import Archive, Member
 from dsr.bundle.datafiles import FILE, SliceWriter, Table
 from dsr.bundle.names import safe_name
-from dsr.bundle.page import render_index
+from dsr.bundle.package import PACKAGE, data_package
+from dsr.bundle.page import render_index, script
 from dsr.bundle.signature import MANIFEST, SIGNATURE, sign_manifest
 from dsr.bundle.upload import Upload, UploadState
 from dsr.case import Case, Requester
@@ -269,7 +270,11 @@ class BundleBuilder:
         report = json.dumps(self._report(), indent=1, ensure_ascii=False).encode()
         progress.members.append(asdict(archive.add(REPORT, [report])))
         page = render_index(self._plan, self._case, self._tables, self._missing(), made_at)
-        progress.members.append(asdict(archive.add("index.html", [page.encode()])))
+        package = data_package(self._plan, self._case.case_id, self._tables)
+        for path, content in (
+            (PACKAGE, package), ("viewer/viewer.js", script()), ("index.html", page.encode())
+        ):  # fmt: skip
+            progress.members.append(asdict(archive.add(path, [content])))
         manifest = self._manifest(progress, made_at)
         archive.add(MANIFEST, [manifest])
         archive.add(SIGNATURE, [sign_manifest(manifest, self._signing_key)], compress=False)

@@ -1,47 +1,239 @@
-"""The bundle's own page: opens from the unzipped folder, without network, server or script."""
+"""The bundle's own page: opens from the unzipped folder, without network or server.
 
+All that matters stands in the HTML, in the requester's language; its script then shows every record,
+searches, and tells times as the reader's device does. The page's policy lets nothing run but the scripts
+beside it, and the types that browsers trust (Trusted Types) let the script make no markup at all.
+"""
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
-from dsr.bundle.datafiles import Table
+from dsr.bundle.datafiles import FILE, Table
 from dsr.case import Case
 from dsr.datamap.plan import Collection, Plan
+from dsr.language import Words
 
-_templates = Environment(
-    loader=PackageLoader("dsr.bundle", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+_HERE = Path(__file__).parent / "viewer"
+_FILES = 20  # that the page shows without its script
+_COLUMNS = 30  # whose order the script is told
+_MONTHS = 60  # more than these are shown by year
+# What browsers show as a picture, and what they show without running it.
+_PICTURE = re.compile(r"(?i)\.(png|jpe?g|gif|webp|avif|bmp)$")
+_HARMLESS = re.compile(r"(?i)\.(png|jpe?g|gif|webp|avif|bmp|txt|csv|pdf|mp3|m4a|ogg|wav|mp4|webm|mov)$")
+# Of files opened from a folder, some browsers take 'self' for nothing and `file:` for the folder's.
+_POLICY = (
+    "default-src 'none'; script-src 'self' file:; style-src '{style}'; img-src 'self' file:; "
+    "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types dsr"
 )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A collection as its section of the page tells of it."""
+
+    path: str
+    anchor: str
+    title: str
+    records: int
+    purposes: list[str]
+    basis: str
+    kept: str
+    categories: list[str]
+    source: str
+    recipients: list[str]
+    copies: list[str]
+    automated: str
+    withheld: dict[str, str]
+    data_files: list[str]
+    files: list[list[str]]
+    columns: list[str]
+    preview: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Records by month or year: the label of each bar, its count, its height of 100."""
+
+    by_year: bool
+    bars: list[tuple[str, int, int]]
+    most: tuple[str, int]
 
 
 def render_index(
     plan: Plan, case: Case, tables: dict[str, Table], missing: list[str], made_at: datetime
 ) -> str:
     """The page as HTML. `tables` by collection path."""
-    counts = {path: table.records for path, table in tables.items()}
-    return _templates.get_template("index.html").render(
+    words = Words(case.language)
+    held = [c for c in plan.collections.values() if c.path in tables and tables[c.path].records]
+    kinds = [_kind(plan, c, tables[c.path], words) for c in held]
+    stores: dict[str, list[Kind]] = {}
+    for c, kind in zip(held, kinds, strict=True):
+        stores.setdefault(c.store, []).append(kind)
+    style = (_HERE / "viewer.css").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return _templates().get_template("index.html").render(
         plan=plan,
         case=case,
-        collections=[c for c in plan.collections.values() if counts.get(c.path)],
-        empty=[c for c in plan.collections.values() if not counts.get(c.path) and c.path not in missing],
-        missing=[plan.collections[path] for path in missing],
-        counts=counts,
-        tables=tables,
-        columns=_columns,
-        total=sum(counts.values()),
-        purposes_of=lambda c: sorted({plan.purposes[f.purpose] for f in c.fields.values()}),
-        retention_of=_retention,
+        w=words,
+        kinds=kinds,
+        stores=list(stores.items()),
+        empty=[
+            c.title for c in plan.collections.values() if not tables.get(c.path, Table()).records
+            and c.path not in missing
+        ],
+        missing=[plan.collections[path].title for path in missing],
+        recipients=list(dict.fromkeys(name for kind in kinds for name in kind.recipients)),
+        automated=list(dict.fromkeys(kind.automated for kind in kinds if kind.automated)),
+        total=sum(kind.records for kind in kinds),
+        timeline=timeline(tables.values()),
+        index=_index(kinds, tables, words),
+        style=Markup(style),  # noqa: S704  our own, and its hash is in the policy
+        policy=Markup(_POLICY.format(style=f"sha256-{digest}")),  # noqa: S704  our own
         made_at=made_at,
+    )  # fmt: skip
+
+
+def script() -> bytes:
+    """What lies beside the page as `viewer/viewer.js`."""
+    return (_HERE / "viewer.js").read_bytes()
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(
+        loader=PackageLoader("dsr.bundle", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters["label"] = label
+    made.tests["picture"] = lambda path: bool(_PICTURE.search(path))
+    made.tests["harmless"] = lambda path: bool(_HARMLESS.search(path))
+    return made
+
+
+def label(name: str) -> str:
+    """The name of a field as people read it."""
+    return name.replace("_", " ")
+
+
+def _index(kinds: list[Kind], tables: dict[str, Table], words: Words) -> dict[str, Any]:
+    """What the script is told: its words, and of each kind where its records lie."""
+    return {
+        "language": words.language,
+        "words": words.section("viewer"),
+        "file": FILE,
+        "kinds": {
+            kind.path: {
+                "title": kind.title,
+                "pages": tables[kind.path].pages,
+                "columns": list(tables[kind.path].columns)[:_COLUMNS],
+                "files": kind.data_files,
+            }
+            for kind in kinds
+        },
+    }
+
+
+def _kind(plan: Plan, collection: Collection, table: Table, words: Words) -> Kind:
+    present = {name for record in table.preview for name in record}
+    columns = [name for name in table.columns if name in present]
+    columns += [name for name in dict.fromkeys(n for r in table.preview for n in r) if name not in columns]
+    fields = collection.fields.values()
+    recipient = plan.stores[collection.store].recipient if collection.store in plan.stores else {}
+    return Kind(
+        path=collection.path,
+        anchor=f"{collection.store}-{collection.name}",
+        title=collection.title,
+        records=table.records,
+        purposes=sorted({plan.purposes[f.purpose] for f in fields}),
+        basis=words(f"basis.{collection.basis}"),
+        kept=_kept(collection, words),
+        categories=sorted({_category(f.category) for f in fields}),
+        source=_source(plan, collection, words),
+        recipients=[*([recipient["name"]] if recipient else []), *collection.recipients],
+        copies=[_copy(c, words) for c in collection.copies],
+        automated=collection.automated,
+        withheld=collection.never,
+        data_files=[s[form] for s in table.slices for form in ("jsonl", "csv") if form in s],
+        files=table.files[:_FILES],
+        columns=columns,
+        preview=table.preview,
     )
 
 
-def _columns(collection: Collection, records: list[dict[str, str]]) -> list[str]:
-    """The fields that stand in at least one record, in the map's order, others after."""
-    present = {name for record in records for name in record}
-    mapped = [name for name in collection.fields if name in present]
-    return mapped + sorted(present - set(mapped))
+def _kept(collection: Collection, words: Words) -> str:
+    rule = collection.retention
+    if "duration" not in rule:
+        return words("bundle.kept_account")
+    return words("bundle.kept_period", period=words.period(rule["duration"]), field=label(rule["from"]))
 
 
-def _retention(collection: Collection) -> str:
-    if collection.retention.get("until"):
-        return "until your account is deleted"
-    return f"{collection.retention['duration']} (ISO 8601) from {collection.retention['from']}"
+def _category(name: str) -> str:
+    """`user.contact.email` as `contact › email`."""
+    return name.removeprefix("user.").replace(".", " › ").replace("_", " ")
+
+
+def _source(plan: Plan, collection: Collection, words: Words) -> str:
+    if collection.source:
+        return collection.source
+    name = plan.controller["name"]
+    given = [label(n.replace(".", " › ")) for n, f in collection.fields.items() if f.provided]
+    if not given:
+        return words("bundle.source_us", controller=name)
+    said = words("bundle.source_you", fields=", ".join(given))
+    rest = len(given) < len(collection.fields)
+    return f"{said} {words('bundle.source_rest', controller=name)}" if rest else said
+
+
+def _copy(copy: dict[str, Any], words: Words) -> str:
+    within = copy.get("expires") or copy.get("lag") or ""
+    return (
+        words("bundle.copy_within", name=copy["name"], period=words.period(within))
+        if within
+        else copy["name"]
+    )
+
+
+def timeline(tables: Iterable[Table]) -> Timeline | None:
+    """The bars of the chart, months or years without records included; None without two of them."""
+    months: Counter[str] = Counter()
+    for table in tables:
+        for day, count in table.days.items():
+            months[day[:7]] += count
+    if not months:
+        return None
+    spanned = _between(min(months), max(months))
+    by_year = len(spanned) > _MONTHS
+    if by_year:
+        years: Counter[str] = Counter()
+        for month, count in months.items():
+            years[month[:4]] += count
+        months, spanned = years, [str(y) for y in range(int(min(years)), int(max(years)) + 1)]
+    if len(spanned) < 2:
+        return None
+    most = max(spanned, key=lambda label: months[label])
+    # A bar that is there can be seen, however small beside the highest.
+    bars = [
+        (label, months[label], max(2, round(100 * months[label] / months[most])) if months[label] else 0)
+        for label in spanned
+    ]
+    return Timeline(by_year, bars, (most, months[most]))
+
+
+def _between(first: str, last: str) -> list[str]:
+    """Every month from `first` to `last`, as `2026-03`."""
+    begin, end = (int(month[:4]) * 12 + int(month[5:]) - 1 for month in (first, last))
+    return [f"{number // 12:04d}-{number % 12 + 1:02d}" for number in range(begin, end + 1)]

@@ -258,6 +258,7 @@ def _collection(held: MapStore, store: str, name: str, c: MapCollection, account
         retention=c.retention.model_dump(by_alias=True, exclude_none=True),
         on_deletion=treatment,
         copies=() if c.copies == "none" else tuple(x.model_dump(exclude_none=True) for x in c.copies),
+        recipients=tuple(c.recipients), source=c.source, automated=c.automated,
         options=KINDS[held.kind].options(c),
     )  # fmt: skip
 

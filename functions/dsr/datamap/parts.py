@@ -212,6 +212,19 @@ class MapCollection(Strict):
     born: FieldName | None = Described(
         None, description="field with the date of birth (children need a guardian)"
     )
+    recipients: list[str] = Described(
+        default_factory=list,
+        description="who receives these records, as the person reads it (GDPR Art. 15(1)(c)); besides the "
+        "`recipient` of the store",
+    )
+    source: str = Described(
+        "", description="where they come from if not from the person, as the person reads it (Art. 15(1)(g))"
+    )
+    automated: str = Described(
+        "",
+        description="what a computer decides by them alone, how, and what follows, as the person reads it "
+        "(Art. 15(1)(h))",
+    )
 
 
 class MapStore(Strict):

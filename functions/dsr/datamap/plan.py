@@ -83,6 +83,9 @@ class Collection:
     retention: dict[str, Any] = field(default_factory=dict)
     on_deletion: dict[str, Any] = field(default_factory=dict)
     copies: tuple[dict[str, Any], ...] = ()
+    recipients: tuple[str, ...] = ()  # these three as the person reads them
+    source: str = ""
+    automated: str = ""
     options: dict[str, Any] = field(default_factory=dict)  # of the kind: table, indexes, key_template …
 
     @property
@@ -234,7 +237,7 @@ def from_json(text: str | bytes) -> Plan:
             Way(**{**w, "identity": Identity(**w["identity"]) if w["identity"] else None}) for w in c["ways"]
         )
         fields = {name: Field(**f) for name, f in c["fields"].items()}
-        tuples = {name: tuple(c[name]) for name in ("key", "feeds", "copies")}
+        tuples = {name: tuple(c.get(name, ())) for name in ("key", "feeds", "copies", "recipients")}
         collections[path] = Collection(**{**c, **tuples, "ways": ways, "fields": fields})
     return Plan(
         raw["version"],

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from dsr.identity import Level
+from dsr.language import best_of
 from dsr.web.forms import Form, countries, read_reference, read_submission
 from dsr.web.frame import Frame
 from dsr.web.http import Answer, Request, see
@@ -64,7 +65,8 @@ class Asking:
             return self._form_again(request, form)
         if not self.frame.admitted(request):
             return self.frame.fault(429)(request)
-        case_id = self.frame.requests.open(submission, self.frame.plan().version)
+        language = best_of(request.headers.get("accept-language", ""))
+        case_id = self.frame.requests.open(submission, self.frame.plan().version, language)
         session = self.frame.session(request)
         cookie = self.frame.door.raise_session(session, case_id, Level.SUBMITTED)
         return replace(see(request, f"/requests/{case_id}"), cookie=cookie)
