@@ -17,7 +17,7 @@ from dsr.gathering import Result, parts_of, read_parts, staged
 from dsr.staging import Staging
 from dsr.stores.base import FreezingStore, Store
 
-HELD = "hold"  # why a visit waits
+HELD = "hold"  # why a visit waits; what it tells about is the id of the hold
 
 
 class _Late(Exception):
@@ -37,7 +37,7 @@ class _Progress:
 class Erasing:
     """One visit of one case in the round `number`. `ends_at` is on the clock of `clock`, in seconds.
 
-    `is_held` says of a collection whether a hold stops erasing it now.
+    `stopped_by` gives the id of a hold that stops erasing a collection now, or "".
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Erasing:
         store: Store,
         ends_at: float,
         number: int,
-        is_held: Callable[[Collection], bool],
+        stopped_by: Callable[[Collection], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan, self._visit, self._staging, self._store = plan, visit, staging, store
         self._ends_at, self._number, self._clock = ends_at, number, clock
-        self._is_held = is_held
+        self._stopped_by = stopped_by
         self._progress = _Progress()
 
     def run(self) -> Result:
@@ -62,12 +62,12 @@ class Erasing:
         if self._progress.done:
             return self._result("done")
         try:
-            held = self._erase()
+            holds = self._erase()
         except _Late:
             return self._result("continue")
         except StoreFault as fault:
             return self._result("needs_attention", fault.code, fault.about)
-        return self._result("waiting", HELD, held[0]) if held else self._result("done")
+        return self._result("waiting", HELD, holds[0]) if holds else self._result("done")
 
     def freeze(self) -> Result:
         """Freeze what the map says is to be frozen: no sign-in, no session, until all is erased."""
@@ -89,28 +89,28 @@ class Erasing:
         return Result(outcome, counts, {}, reason, about)
 
     def _erase(self) -> list[str]:
-        """Erase what no hold stops; returns the paths of what is held. Raises _Late."""
-        held = []
+        """Erase what no hold stops; returns the ids of the holds that stop the rest. Raises _Late."""
+        holds = []
         for collection in reversed(self._plan.collections_of(self._visit)):
             if collection.name in self._progress.through or collection.kept:
                 continue  # what is kept stays untouched, and is not counted as erased
-            if self._erase_collection(collection):
-                self._progress.through.append(collection.name)
+            if hold := self._erase_collection(collection):
+                holds.append(hold)
             else:
-                held.append(collection.path)
-        self._progress.done = not held
+                self._progress.through.append(collection.name)
+        self._progress.done = not holds
         self._save()
-        return held
+        return holds
 
-    def _erase_collection(self, collection: Collection) -> bool:
-        """Erase one collection from where it stands; False once a hold stops it. Raises _Late."""
+    def _erase_collection(self, collection: Collection) -> str:
+        """Erase one collection from where it stands; the id of the hold that stops it. Raises _Late."""
         parts = parts_of(self._staging, self._plan, collection.path, "staged", self._number)
         at = self._progress.at.setdefault(collection.name, [0, 0])
         while at[0] < len(parts):
             records = read_parts(self._staging, [parts[at[0]]])
             for batch in _batches(records, at[1], self._store.erase_at_once):
-                if self._is_held(collection):
-                    return False
+                if hold := self._stopped_by(collection):
+                    return hold
                 self._store.erase(collection, batch, collection.masks)
                 at[1] += len(batch)
                 tally = self._progress.counts
@@ -119,7 +119,7 @@ class Erasing:
                     self._save()
                     raise _Late
             at[:] = [at[0] + 1, 0]
-        return True
+        return ""
 
     def _save(self) -> None:
         self._staging.put_json(self._place, vars(self._progress))

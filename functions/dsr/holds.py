@@ -11,6 +11,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from dsr.case import Case, Right
+from dsr.plan_in_words import day
 
 
 class Scope(StrEnum):
@@ -120,3 +121,15 @@ def that_stop(holds: Iterable[Hold], case: Case, paths: Iterable[str] = ()) -> l
     wanted = set(targets_of(case, paths))
     found = [hold for hold in holds if hold.active and (hold.scope, hold.target) in wanted]
     return sorted(found, key=lambda hold: (hold.placed_at, hold.hold_id))
+
+
+def told(holds: Iterable[Hold], case: Case) -> tuple[str, ...]:
+    """What must wait, as the requester may read it: a sentence for each hold that they may know of."""
+    sentences = []
+    for hold in that_stop(holds, case, case.plan):
+        if hold.told:
+            what = case.plan[hold.target]["title"] if hold.scope is Scope.COLLECTION else "All of it"
+            ends = f"until the end of {day(hold.until)}" if hold.until else "until that is settled"
+            reason = REASONS[hold.reason]
+            sentences.append(f"{what} waits {ends}, since {reason.said} ({reason.law}).")
+    return tuple(dict.fromkeys(sentences))

@@ -7,12 +7,15 @@ from typing import Any
 from dsr import casebook
 from dsr.aws import client
 from dsr.case import AWAIT_ANSWERS, MOVES, REST, WAITS, Attention, Case, State, next_step
-from dsr.casebook import Casebook
+from dsr.casebook import Casebook, work_name
 from dsr.casekey import destroy
+from dsr.erasing import HELD
 from dsr.errors import Conflict
+from dsr.holdbook import Holdbook
 from dsr.log import describe, logger
 from dsr.settings import read
 from dsr.staging import remove_versions
+from dsr.waking import wake_visit
 from dsr.workflow import execution_name, start, wake
 
 
@@ -30,13 +33,14 @@ class Settings:
 
 
 def keep_clocks(_: dict[str, Any]) -> dict[str, int]:
-    """Do what is due. Returns how many cases were expired, overdue, closed, restarted, given up, destroyed.
+    """Do what is due. Returns how many holds ended, and how many cases met each of `Clocks.done`.
 
     Raises RuntimeError after the pass if some could not be looked at, so that somebody hears of it.
     """
     settings = read(Settings)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     clocks = Clocks(book, settings, casebook.now())
+    clocks.end_holds()
     for seen in book.open_cases():
         # The index may lag: decisions are made on the case itself.
         clocks.look_at(seen.case_id)
@@ -50,9 +54,19 @@ class Clocks:
 
     def __init__(self, book: Casebook, settings: Settings, now: datetime) -> None:
         self._book, self._settings, self._now = book, settings, now
-        words = ("expired", "overdue", "closed", "restarted", "given_up", "destroyed")
-        self.done = dict.fromkeys(words, 0)
+        self._holds = Holdbook(book.cases)
+        ends = ("holds_ended", "taken_up", "expired", "overdue", "closed")
+        self.done = dict.fromkeys((*ends, "restarted", "given_up", "destroyed"), 0)
         self.failed = 0
+
+    def end_holds(self) -> None:
+        """End the holds whose last day is over: what they stopped is taken up in the same pass."""
+        for hold in [h for h in self._holds.all() if h.ends(self._now.date())]:
+            try:
+                self._holds.lift(hold.hold_id, "clock", self._now)
+            except Conflict:
+                continue  # somebody lifted it just now
+            self.done["holds_ended"] += 1
 
     def look_at(self, case_id: str) -> None:
         """Do the one thing that is due for the case; what goes wrong with it stops no other."""
@@ -71,6 +85,9 @@ class Clocks:
             self._expire(case)
         elif self._due(case) and next_step(case) == AWAIT_ANSWERS:
             self._ask_again(case)
+        elif next_step(case) == AWAIT_ANSWERS and (visit := self._no_longer_held(case)):
+            wake_visit(self._book, case.case_id, visit, work_name("erase", case.round), "clock")
+            self.done["taken_up"] += 1
         elif self._due(case) and case.state in (State.READY, State.DELIVERED):
             self._close(case)
         elif next_step(case) != REST:
@@ -83,6 +100,14 @@ class Clocks:
         self._book.move(case, State.EXPIRED, "expired", "clock", token="", expires_at=None)
         wake(case.token)
         self.done["expired"] += 1
+
+    def _no_longer_held(self, case: Case) -> str:
+        """A visit that waits for a hold that is over, or "". Woken, it asks for all others by itself."""
+        if case.state is not State.ERASING:
+            return ""
+        visits = self._book.visits(case.case_id, work_name("erase", case.round)).values()
+        held = [v for v in visits if v.outcome == "waiting" and v.reason == HELD]
+        return next((v.visit for v in held if not self._holds.get(v.about).active), "")
 
     def _ask_again(self, case: Case) -> None:
         """A store has not answered in time: its worker says what follows from that."""

@@ -86,11 +86,11 @@ def _do(
         return Gathering(plan, case, requester, visit, staging, store, now, ends_at, number=number).run()
     holds = Holdbook(book.cases)
 
-    def is_held(collection: Collection) -> bool:
+    def stopped_by(collection: Collection) -> str:
         # A record that is held keeps those of its store that it hangs on: a database would not let them go.
-        return bool(holds.stops(targets_of(case, plan.hanging_on(collection.path))))
+        return holds.stops(targets_of(case, plan.hanging_on(collection.path)))
 
-    erasing = Erasing(plan, visit, staging, store, ends_at, number, is_held)
+    erasing = Erasing(plan, visit, staging, store, ends_at, number, stopped_by)
     return erasing.freeze() if verb == "freeze" else erasing.run()
 
 

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsr import plans
-from dsr.case import REST, Case, State, next_step, notice_of
+from dsr.case import AWAIT_ANSWERS, REST, Case, State, next_step, notice_of
 from dsr.casebook import Casebook, Visit, now, work_name
 from dsr.confirming import freezing
 from dsr.datamap.plan import Plan, VisitPlan
+from dsr.erasing import HELD
 from dsr.holdbook import Holdbook
-from dsr.holds import targets_of
+from dsr.holds import targets_of, that_stop
 from dsr.settings import read
 from dsr.subjects import Subjects
+
+HELD_NOTICE = "held"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
     if step == "cool_off" and _may_begin(book, case):
         case = book.move(case, State.ERASING, "erasing_started", "workflow", token="", expires_at=None)
         step = next_step(case)
+    if step in ("cool_off", AWAIT_ANSWERS) and _hold_to_tell(book, case):
+        return {"step": "announce", "waves": [], "notice": HELD_NOTICE, "version": case.version}
     if step in ("resolve", "gather", "erase", "confirm"):
         plan = plans.of_version(case.map_version, settings.staging_bucket)
         if case.state is State.VERIFIED:
@@ -58,6 +63,19 @@ def _may_begin(book: Casebook, case: Case) -> bool:
     if not due or Holdbook(book.cases).stops(targets_of(case)):
         return False
     return case.waived or not case.subject or not Subjects(book).unfinished_access(case.subject)
+
+
+def _hold_to_tell(book: Casebook, case: Case) -> bool:
+    """Whether the deletion waits for a hold that its person may know of, and has not been told of."""
+    if HELD_NOTICE in case.notices:
+        return False
+    if case.state is State.COOLING_OFF:
+        due = case.expires_at is None or case.expires_at <= now()
+        waits = due and bool(Holdbook(book.cases).stops(targets_of(case)))
+    else:
+        visits = book.visits(case.case_id, work_name("erase", case.round))
+        waits = any(v.outcome == "waiting" and v.reason == HELD for v in visits.values())
+    return waits and any(h.told for h in that_stop(Holdbook(book.cases).all(), case, case.plan))
 
 
 def visits_to_make(plan: Plan, book: Casebook, case: Case, step: str) -> dict[str, Any]:

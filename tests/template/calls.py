@@ -38,6 +38,9 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "dynamodb.query": [("dynamodb:Query", "CasesTable")],
         "dynamodb.transact_write_items": [("dynamodb:PutItem", "CasesTable")],
     },
+    "casebook.Casebook.wake_visit": {
+        "dynamodb.update_item": [("dynamodb:UpdateItem", "CasesTable")],
+    },
     "casebook.Casebook.open_cases": {
         "dynamodb.query": [("dynamodb:Query", "CasesTable/index/open-cases")],
     },

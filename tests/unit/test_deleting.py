@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -15,6 +16,8 @@ from dsr import aws, casekey
 from dsr.case import Proof, Requester, State
 from dsr.casebook import Visit, now
 from dsr.certificate import CertificateError, canonical, certificate_of, document, verify
+from dsr.holdbook import Holdbook
+from dsr.holds import Hold, Scope, new_hold_id
 from dsr.identity import Level
 from dsr.notices import mails
 from dsr.plan_in_words import Copy, hours, in_words, period
@@ -607,3 +610,36 @@ def test_the_certificate_goes_through_the_page_as_it_lies_in_the_bucket(front: F
     aws.client("s3").put_object(Bucket="dsr-bundles", Key=key, Body=content.encode())
     requests: Requests = front.public._pages().frame.requests
     assert json.loads(requests.certificate(mock.MagicMock(certificate=key))) == {"name": "Zoë"}
+
+
+# -- holds --------------------------------------------------------------------------------------------
+
+
+def hold(target: str, **more: Any) -> None:
+    """A hold on the collection until the end of 2033."""
+    placed = Hold(
+        new_hold_id(), Scope.COLLECTION, target, "authority", True, "sub-1", now(), until=date(2033, 12, 31)
+    )
+    Holdbook(os.environ["CASES_TABLE"]).place(replace(placed, **more))
+
+
+def test_who_asked_reads_what_waits_why_and_until_when(front: Front) -> None:
+    browser = front.browser()
+    case_id = planned(front, browser, state=State.ERASING)
+    hold("support.messages")
+    waits = "Messages with support waits until the end of 31 December 2033, since an authority has ordered"
+    assert waits in browser.get(f"/requests/{case_id}").text
+    front.mails()
+    assert front.notices.handler({"case_id": case_id, "notice": "held"}, None)["sent"] == 1
+    [mail] = front.mails()
+    assert waits in mail["text"].replace("\n", " ")
+    assert "complain to" in mail["text"]
+    assert "messages" not in mail["subject"].lower()
+
+
+def test_a_hold_that_may_not_be_told_leaves_no_trace_on_the_page(front: Front) -> None:
+    browser = front.browser()
+    case_id = planned(front, browser, state=State.ERASING)
+    before = browser.get(f"/requests/{case_id}").text
+    hold("support.messages", told=False)
+    assert browser.get(f"/requests/{case_id}").text == before

@@ -107,9 +107,9 @@ def run(
     return database
 
 
-def free(_: Collection) -> bool:
+def free(_: Collection) -> str:
     """No hold stops anything."""
-    return False
+    return ""
 
 
 def _kill() -> None:

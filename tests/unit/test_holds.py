@@ -197,7 +197,10 @@ def test_a_hold_on_a_case_or_its_person_stops_the_deletion_until_it_is_lifted(
     assert "it is needed for a legal claim (GDPR Art. 17(3)(e)); until" in text
     assert "The hold is placed" in text
     event_of = {"case_id": case.case_id, "attempt": case.attempt}
-    assert taking_up.take_up(event_of)["step"] == "cool_off", "it would begin at once without the hold"
+    assert taking_up.take_up(event_of)["notice"] == "held", "it would begin at once without the hold"
+    case = bureau.world.book.get(case.case_id)
+    bureau.world.book.move(case, case.state, "notice_sent", "workflow", notices=("cooling_off", "held"))
+    assert taking_up.take_up(event_of)["step"] == "cool_off"
     lifted = bureau.browser(Role.APPROVER).post(f"/desk/holds/{event.about['hold']}/lift")
     assert lifted.location == "/prod/desk/holds?done=lift"
     assert bureau.world.names(bureau.world.book.get(case.case_id))[-1] == "hold_lifted"
@@ -206,7 +209,8 @@ def test_a_hold_on_a_case_or_its_person_stops_the_deletion_until_it_is_lifted(
 
 def test_a_person_who_is_held_is_held_in_every_case(bureau: Bureau) -> None:
     first, second = held_case(bureau, subject="who-two"), held_case(bureau, subject="who-two")
-    place(bureau, first, scope="person")
+    place(bureau, first, scope="person", told="")
+    # Not even that something is held may be told.
     assert taking_up.take_up({"case_id": second.case_id, "attempt": 1})["step"] == "cool_off"
     other = held_case(bureau, subject="who-else")
     assert taking_up.take_up({"case_id": other.case_id, "attempt": 1})["step"] != "cool_off"

@@ -89,6 +89,7 @@ class Facts:
     waits: bool = False  # the deletion waits for the person's copy
     by_site: bool = False  # the account was deleted on the company's own site
     kept: tuple[str, ...] = ()  # what the deletion leaves, a sentence each
+    held: tuple[str, ...] = ()  # what must wait, a sentence each
     joined: str = ""  # the reference of the request that does what this one asked for
 
     @property
@@ -280,6 +281,20 @@ def cooling_off(facts: Facts) -> Mail:
     )
 
 
+def held(facts: Facts) -> Mail:
+    """The deletion, or a part of it, must wait for a legal reason."""
+    return _mail(
+        facts,
+        "a part of the deletion must wait",
+        "We may not delete all of your data yet:",
+        *facts.held,
+        "As soon as we may, we go on by ourselves and write to you again. What is not held is deleted "
+        "without waiting. Here you see how far it is:",
+        Link(facts.page),
+        facts.remedies,
+    )
+
+
 _GONE = "We looked everywhere again afterwards: nothing of what was to be deleted is left."
 _CERTIFICATE = (
     "We ask for a code before we show the page. Please keep the certificate that you find there: after "
@@ -347,6 +362,7 @@ ONCE = {
     "reminder": reminder,
     "awaiting_confirmation": awaiting_confirmation,
     "cooling_off": cooling_off,
+    "held": held,
     "erased": erased,
     "erased_in_part": erased_in_part,
     "joined": joined,

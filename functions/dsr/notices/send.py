@@ -10,6 +10,8 @@ from dsr.case import Case, Proof, Requester, State
 from dsr.casebook import Casebook, now
 from dsr.errors import Conflict, NotFound
 from dsr.front_door import FrontDoor
+from dsr.holdbook import Holdbook
+from dsr.holds import told
 from dsr.identity import show_code
 from dsr.log import logger
 from dsr.notices import mails
@@ -76,7 +78,7 @@ class Notices:
         code, link = self.door.new_code(case.case_id, contact)
         kind = mails.show if not open_ else mails.confirm if contact == 0 else mails.confirm_further
         page = f"{self.public_url()}/confirm/{link}"
-        return self._mail(case, address, kind(self._facts(case), show_code(code), page))
+        return self._mail(case, address, kind(self._facts(case, "code"), show_code(code), page))
 
     def _await_identity(self, case_id: str) -> None:
         """RECEIVED to AWAITING_IDENTITY, unless a code came back before we got here."""
@@ -105,7 +107,7 @@ class Notices:
         """
         if notice in case.notices:
             return 0
-        mail = mails.ONCE[notice](self._facts(case))
+        mail = mails.ONCE[notice](self._facts(case, notice))
         sent = sum(self._mail(case, address, mail) for address in _addresses(case, requester, notice))
         outcome = "sent" if sent else "undeliverable"
         for _ in range(_TRIES):
@@ -123,7 +125,7 @@ class Notices:
 
     # -- mail -----------------------------------------------------------------------------------
 
-    def _facts(self, case: Case) -> mails.Facts:
+    def _facts(self, case: Case, notice: str) -> mails.Facts:
         controller = self.controller()
         kept = case.bundle.get("expires_at") if case.bundle else None
         until = datetime.fromisoformat(kept) if isinstance(kept, str) else None
@@ -142,6 +144,7 @@ class Notices:
             waits=self._waits(case),
             by_site=case.channel == "site",
             kept=tuple(kept.sentence for kept in in_words(case.plan).kept),
+            held=told(Holdbook(self.book.cases).all(), case) if notice == "held" else (),
             joined=case.joined,
         )
 

@@ -8,6 +8,9 @@ from typing import Any
 from dsr.case import Case, State
 from dsr.casebook import Visit, now, work_name
 from dsr.datamap.plan import Collection
+from dsr.erasing import HELD
+from dsr.holdbook import Holdbook
+from dsr.holds import told
 from dsr.identity import Grant, Level
 from dsr.plan_in_words import InWords, counted, hours, in_words
 from dsr.requests import level_needed
@@ -71,6 +74,7 @@ class Telling:
             "step": 5,
             "words": self._words(case) if seen else None,
             "copies": copies,
+            "held": self._held(case) if due else (),
             "due": due,
             **refreshing(request, case, due and not copies),
         }
@@ -97,6 +101,7 @@ class Telling:
             "frozen": bool(frozen) and all(visit.outcome == "done" for visit in frozen),
             "places": self._erased_so_far(case),
             "again": again,
+            "held": self._held(case),
             "looked": sum(place.mark == "done" for place in again),
             **refreshing(request, case, True),
         }
@@ -107,6 +112,10 @@ class Telling:
             "key": f"{self.frame.own()}{KEY_PATH}",
             "here": f"{request.base}/requests/{case.case_id}",
         }
+
+    def _held(self, case: Case) -> tuple[str, ...]:
+        """What a hold makes wait, as far as the person may know."""
+        return told(Holdbook(self.frame.requests.book.cases).all(), case)
 
     def _words(self, case: Case) -> InWords:
         return in_words(case.plan, self.frame.plan())
@@ -145,6 +154,8 @@ class Telling:
 
 def _place(held: list[Collection], visit: Visit, planned: int) -> Place:
     mark, word = _DELETING[visit.outcome]
+    if visit.outcome == "waiting" and visit.reason == HELD:
+        word = "Waits"
     gone = sum((visit.counts or {}).get(c.name, 0) for c in held)
     if visit.outcome == "done":
         word = f"{word}, {counted(gone, 'record')}"

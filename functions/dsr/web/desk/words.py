@@ -174,6 +174,10 @@ FAULTS: dict[str, Fault] = {
         "New data of this person keeps arriving while it is erased.",
         "Find what still writes to this store (an import, another system) and stop it; then retry.",
     ),
+    "hold": Fault(
+        "A hold stops erasing here.",
+        "It goes on by itself once the hold is over: lifted at the desk, or past its last day.",
+    ),
     "workflow_failed": Fault(
         "The workflow failed again and again at this step.",
         "Have an engineer look at the failed executions and the function’s log, then retry.",
