@@ -24,7 +24,7 @@ class Settings:
     case_keys_table: str
     staging_bucket: str
     bundles_bucket: str
-    signing_key: str
+    signing_keys: str
     bundle_days: int = 14
     budget_seconds: int = 240
 
@@ -54,7 +54,7 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
         settings.bundles_bucket,
         key,
         started + min(settings.budget_seconds, remaining),
-        settings.signing_key,
+        settings.signing_keys,
     )
     try:
         size = builder.run(made_at)

@@ -203,6 +203,7 @@ class Case:
     round: int = 0  # of erasing: what arrives meanwhile is erased in the next one
     certificate: str = ""  # where it lies
     key_destroyed: bool = False  # nothing personal of the case can be read any more
+    head: str = ""  # hash of its last event: the end of its chain
     language: str = "en"  # of who asks, as their browser said
 
     @property
@@ -253,7 +254,10 @@ class Requester:
 
 @dataclass(frozen=True)
 class Event:
-    """One line of a case's history: allow-listed words and numbers only, never free text."""
+    """One line of a case's history: allow-listed words and numbers only (`dsr.events`), never free text.
+
+    `hash` is of all the rest, `previous` that of the event before ("" for the first): a chain.
+    """
 
     case_id: str
     number: int
@@ -263,3 +267,5 @@ class Event:
     was: State
     now: State
     about: dict[str, str] = field(default_factory=dict)
+    previous: str = ""
+    hash: str = ""

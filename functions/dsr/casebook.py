@@ -2,7 +2,8 @@
 
 Parts of a case: `case` (as it stands), `event#000001` (its history, append-only),
 `visit#<id>` (how far one store of it is). A case's version is the number of its last event, so
-the condition on the version is what keeps two workers from both making a move.
+the condition on the version is what keeps two workers from both making a move. Each event holds the hash
+of the one before and its own (`dsr.audit`); the case holds that of the last.
 """
 
 import json
@@ -13,31 +14,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from dsr import events
+from dsr.audit import History, chained
 from dsr.aws import client
 from dsr.case import Attention, Case, Event, Proof, Requester, Right, State, check_move
 from dsr.casekey import seal, unseal
 from dsr.errors import Conflict, NotFound
 from dsr.items import from_item, to_item
-
-# What an event may say, and nothing else: the audit trail cannot be erased, so it holds no free text.
-EVENT_FIELDS = frozenset(
-    {
-        "right",
-        "channel",
-        "contact",
-        "reason",
-        "visit",
-        "outcome",
-        "notice",
-        "proof",
-        "records",
-        "decision",
-        "step",
-        "round",
-        "joined",
-        "hold",
-    }
-)
 
 WAITS = "waits"  # reason of a visit that another one, named in `about`, must lead to first
 
@@ -122,19 +105,15 @@ class Casebook:
 
     def events(self, case_id: str) -> list[Event]:
         """The whole history of the case, oldest first."""
-        return [
-            Event(
-                case_id,
-                int(item["part"].removeprefix("event#")),
-                datetime.fromisoformat(item["at"]),
-                item["name"],
-                item["actor"],
-                State(item["was"]),
-                State(item["now"]),
-                item.get("about", {}),
-            )
-            for item in self.parts(case_id, "event#")
-        ]
+        return [_to_event(item) for item in self.parts(case_id, "event#")]
+
+    def history(self, case_id: str) -> History:
+        """The case as the audit trail has it: what it says of its last event, and all its events."""
+        try:
+            case = self.get(case_id)
+        except NotFound:
+            return History(case_id, 0, "", tuple(self.events(case_id)))
+        return History(case_id, case.version, case.head, tuple(self.events(case_id)))
 
     def visits(self, case_id: str, work: str = "visit") -> dict[str, Visit]:
         """Every visit of one piece of `work` (`visit`, or as `work_name` says) of the case, by its id."""
@@ -168,12 +147,14 @@ class Casebook:
     def open(self, case: Case, channel: str) -> bool:
         """Store a new case with its first event; False if it is already there (the same submission twice)."""
         dynamodb = client("dynamodb")
-        event = Event(
-            case.case_id, 1, case.received_at, "received", "requester", case.state, case.state,
-            {"right": case.right.value, "channel": channel},
-        )  # fmt: skip
+        about = {"right": case.right.value, "channel": channel}
+        events.check("received", "requester", about)
+        event = chained(
+            Event(case.case_id, 1, case.received_at, "received", "requester", case.state, case.state, about),
+            "",
+        )
         puts = [
-            _put(self.cases, _from_case(case), "attribute_not_exists(case_id)"),
+            _put(self.cases, _from_case(replace(case, head=event.hash)), "attribute_not_exists(case_id)"),
             _put(self.cases, _from_event(event), "attribute_not_exists(case_id)"),
         ]
         for attempt in range(_TRIES):
@@ -202,18 +183,20 @@ class Casebook:
         """Move the case and append the event, both or neither; returns the case as it now stands.
 
         `to` may be the state it is in (an event without a move). `changes` are fields of Case.
-        Raises Conflict when the case is no longer as given, or may not go there.
+        Raises Conflict when the case is no longer as given, or may not go there, and ValueError for what
+        an event may not say.
         """
         about = about or {}
-        if unknown := about.keys() - EVENT_FIELDS:
-            raise ValueError(f"an event may not say {sorted(unknown)}")
+        events.check(name, actor, about)
         if to is not case.state:
             check_move(case.state, to)
         at = now()
         if case.token and changes.get("token") == "":
             changes["woken"] = case.token
-        moved = replace(case, state=to, version=case.version + 1, updated_at=at, **changes)
-        event = Event(case.case_id, moved.version, at, name, actor, case.state, to, about)
+        event = chained(
+            Event(case.case_id, case.version + 1, at, name, actor, case.state, to, about), case.head
+        )
+        moved = replace(case, state=to, version=event.number, updated_at=at, head=event.hash, **changes)
         dynamodb = client("dynamodb")
         # The workflow stores its waiting token without an event; the second condition keeps a writer
         # who read the case just before from putting the token out again.
@@ -303,11 +286,12 @@ def _from_case(case: Case) -> dict[str, Any]:
     values |= {"part": "case"}
     if not (case.ended and case.key_destroyed):
         values["open"] = "yes"  # the sparse index of cases that something is still to be done for
+    values["chain"] = "yes"  # the index of all cases by their last event, for the daily heads
     return values
 
 
 def _to_case(values: dict[str, Any]) -> Case:
-    for name in ("part", "open"):
+    for name in ("part", "open", "chain"):
         values.pop(name, None)
     for name in _TIMES:
         values[name] = datetime.fromisoformat(values[name]) if values.get(name) else None
@@ -331,4 +315,21 @@ def _from_event(event: Event) -> dict[str, Any]:
         "was": event.was.value,
         "now": event.now.value,
         "about": event.about,
+        "previous": event.previous,
+        "hash": event.hash,
     }
+
+
+def _to_event(item: dict[str, Any]) -> Event:
+    return Event(
+        item["case_id"],
+        int(item["part"].removeprefix("event#")),
+        datetime.fromisoformat(item["at"]),
+        item["name"],
+        item["actor"],
+        State(item["was"]),
+        State(item["now"]),
+        item.get("about", {}),
+        item.get("previous", ""),
+        item.get("hash", ""),
+    )

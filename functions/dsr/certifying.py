@@ -1,15 +1,16 @@
 """The last step of a deletion: revoke earlier copies, certify what is gone, destroy the snapshot."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 from dsr import casebook, plans
 from dsr.aws import client
+from dsr.canonical import digest
 from dsr.case import Case, State
 from dsr.casebook import Casebook, work_name
-from dsr.certificate import ALGORITHM, canonical, certificate_of, document
+from dsr.certificate import NAME, certificate_of
 from dsr.settings import read
+from dsr.signing_key import sign
 from dsr.staging import Staging, remove_versions
 from dsr.subjects import Subjects
 
@@ -22,7 +23,7 @@ class Settings:
     case_keys_table: str
     staging_bucket: str
     bundles_bucket: str
-    signing_key: str
+    signing_keys: str
 
 
 def issue_certificate(event: dict[str, Any]) -> dict[str, str]:
@@ -35,22 +36,16 @@ def issue_certificate(event: dict[str, Any]) -> dict[str, str]:
     plan = plans.of_version(case.map_version, settings.staging_bucket)
     _revoke_bundles(book, case, settings.bundles_bucket)
     certificate = certificate_of(case, plan.controller, _erased(book, case), casebook.now())
-    signature = client("kms").sign(
-        KeyId=settings.signing_key,
-        # KMS takes at most 4,096 bytes of a message, and a certificate may be longer: its hash is signed.
-        Message=hashlib.sha256(canonical(certificate)).digest(),
-        MessageType="DIGEST",
-        SigningAlgorithm=ALGORITHM,
-    )["Signature"]
     key = f"certificates/{case.case_id}/certificate.json"
     client("s3").put_object(
         Bucket=settings.bundles_bucket,
         Key=key,
-        Body=document(certificate, signature),
+        Body=sign(NAME, certificate, settings.signing_keys),
         ContentType="application/json",
     )
     to = State(certificate["outcome"])
-    moved = book.move(case, to, "certified", "workflow", certificate=key, outcome=to.value)
+    about = {"certificate": digest(certificate)}
+    moved = book.move(case, to, "certified", "workflow", about, certificate=key, outcome=to.value)
     Staging(settings.staging_bucket, settings.case_keys_table, moved).remove("")
     return {"outcome": moved.state.value}
 

@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dsr.errors import DsrError
-from dsr_cli import bundle_commands, case_commands, certificate_commands, map_commands, sweep_commands
+from dsr_cli import (
+    audit_commands,
+    bundle_commands,
+    case_commands,
+    certificate_commands,
+    map_commands,
+    sweep_commands,
+)
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -21,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     certificate_commands.add_to(commands)
     bundle_commands.add_to(commands)
     sweep_commands.add_to(commands)
+    audit_commands.add_to(commands)
     options = parser.parse_args(arguments)
     run: Command = options.run
     try:

@@ -28,7 +28,7 @@ class PublicWeb:
     bundles_bucket: str
     public_url_parameter: str
     sign_in_parameter: str
-    signing_key: str
+    signing_keys: str
     cooling_hours: int = 72
     link_seconds: int = 300
     throttle_source: int = 30  # requests and codes an hour
@@ -55,7 +55,7 @@ def _pages() -> PublicPages:
         requests=requests,
         door=door,
         most_per_source=told.throttle_source,
-        signing_key=told.signing_key,
+        signing_keys=told.signing_keys,
     )
     return PublicPages(frame)
 

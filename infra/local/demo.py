@@ -287,7 +287,7 @@ def check(running: Running, told: Told, show: Show) -> list[str]:
         person = running.community.person(PERSONA)
         truth = running.community.records_of(PERSONA, typed={"name": person.name})
         faults = checks.manifest_faults(bundle) + checks.record_faults(truth, bundle)
-        KEY.write_bytes(Browser().get(f"{running.url}/.well-known/dsr-certificate-key.pem").body)
+        KEY.write_bytes(Browser().get(f"{running.url}/.well-known/dsr/certificate-key.pem").body)
         faults += verify_bundle([told.bundle], KEY.read_bytes()).faults
     show.console.print(contents(bundle))
     with show.stage("look for their values in every log, history, queue and table of the product"):

@@ -235,7 +235,7 @@ def scene(folder: Path, uri: str) -> Iterator[Scene]:
     plan.stores["signin"].connection["user_pool"] = pool
     kms = boto3.client("kms", REGION)
     signing = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
-    with opened(plan) as world, mock.patch.dict(os.environ, {"SIGNING_KEY": signing}):
+    with opened(plan) as world, mock.patch.dict(os.environ, {"SIGNING_KEYS": signing}):
         made = Scene(world, uri, pool)
         _fill(made)
         yield made

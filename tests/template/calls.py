@@ -21,9 +21,6 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "aws": {
         "sts.assume_role": [("sts:AssumeRole", "store role")],
     },
-    "bundle.signature": {
-        "kms.sign": [("kms:Sign", "SigningKey")],
-    },
     "bundle.upload": {
         "s3.create_multipart_upload": [("s3:PutObject", BUNDLE)],
         "s3.upload_part": [("s3:PutObject", BUNDLE)],
@@ -44,6 +41,9 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "casebook.Casebook.open_cases": {
         "dynamodb.query": [("dynamodb:Query", "CasesTable/index/open-cases")],
     },
+    "heads.moved": {
+        "dynamodb.query": [("dynamodb:Query", "CasesTable/index/chained-cases")],
+    },
     "casekey": {
         "dynamodb.get_item": [("dynamodb:GetItem", "CaseKeysTable")],
         "dynamodb.put_item": [("dynamodb:PutItem", "CaseKeysTable")],
@@ -52,7 +52,6 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "kms.decrypt": [("kms:Decrypt", "CaseKey")],
     },
     "certifying": {
-        "kms.sign": [("kms:Sign", "SigningKey")],
         "s3.put_object": [("s3:PutObject", CERTIFICATE)],
     },
     "front_door": {
@@ -61,6 +60,18 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "dynamodb.update_item": [("dynamodb:UpdateItem", "FrontDoorTable")],
         "dynamodb.delete_item": [("dynamodb:DeleteItem", "FrontDoorTable")],
         "kms.generate_mac": [("kms:GenerateMac", "MacKey")],
+    },
+    "heads.Locked._get": {
+        "s3.get_object": [("s3:GetObjectVersion", "ProofBucket/heads/000001.json")],
+    },
+    "heads.Locked._oldest": {
+        "s3.list_object_versions": [("s3:ListBucketVersions", "ProofBucket")],
+    },
+    "heads.Locked._put": {
+        "s3.put_object": [("s3:PutObject", "ProofBucket/parts/0123.txt")],
+    },
+    "heads.Locked.put_head": {
+        "s3.put_object": [("s3:PutObject", "ProofBucket/heads/000001.json")],
     },
     "holdbook": {
         "dynamodb.get_item": [("dynamodb:GetItem", "CasesTable")],
@@ -92,6 +103,7 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "s3.get_object": [("s3:GetObject", CERTIFICATE)],
     },
     "signing_key": {
+        "kms.sign": [("kms:Sign", "SigningKey")],
         "kms.get_public_key": [("kms:GetPublicKey", "SigningKey")],
     },
     "staging": {
@@ -194,7 +206,8 @@ def needs(stack: Stack, folder: str, function: str) -> Iterator[Need]:
             for action, what in rights(site, operation):
                 for resource in _resources(stack, folder, what):
                     yield Need(action, resource, site, tuple(_context(action, stack)))
-            for action in ENCRYPTION.get(operation, ()):
+            # The bucket of proofs lies under S3's own keys.
+            for action in ENCRYPTION.get(operation, ()) if not site.startswith("heads.") else ():
                 yield Need(action, stack.arn("DataKey"), site, _via("s3"))
     yield from _of_lambda(stack, function)
 

@@ -135,7 +135,12 @@ def test_functions_that_nobody_waits_for_have_dead_letters(stack: Stack) -> None
         if 'InvocationType="Event"' in code:
             invoked = environment(stack, folder)["SEND_NOTICE_FUNCTION"]
             asynchronous |= {n for n, p in functions.items() if p["FunctionName"] == invoked}
-    assert asynchronous == {"SendNoticeFunction", "KeepClocksFunction", "TakeSiteEventFunction"}
+    assert asynchronous == {
+        "SendNoticeFunction",
+        "KeepClocksFunction",
+        "SignHeadsFunction",
+        "TakeSiteEventFunction",
+    }
     with_letters = {n for n, p in functions.items() if "DeadLetterConfig" in p}
     assert with_letters == asynchronous
     for name in with_letters:

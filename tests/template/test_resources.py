@@ -10,7 +10,7 @@ from tests.template import iam
 from tests.template.cloudformation import ACCOUNT, REGION, ROOT, Stack, source
 
 TABLES = {"CasesTable", "CaseKeysTable"}
-BUCKETS = {"StagingBucket", "BundlesBucket"}
+BUCKETS = {"StagingBucket", "BundlesBucket", "ProofBucket"}
 KEYS = {"DataKey", "CaseKey", "MacKey", "SigningKey"}
 KEPT = TABLES | BUCKETS | KEYS
 GONE = {"FrontDoorTable", "DeadLetters"}  # nothing in them is worth keeping: sessions, ids of failed events
@@ -136,7 +136,37 @@ def test_buckets_are_private_encrypted_and_versioned(stack: Stack, bucket: str) 
         ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
     )
     assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
-    assert set(stack.of_type("AWS::S3::Bucket")) == {"StagingBucket", "BundlesBucket"}
+    assert set(stack.of_type("AWS::S3::Bucket")) == BUCKETS
+
+
+def test_what_is_proven_is_locked_and_needs_no_key_of_ours(stack: Stack) -> None:
+    """For 24 months at least (11 CCR 7101), in the mode that the operator chooses; nothing expires."""
+    properties = stack.properties("ProofBucket")
+    assert properties["ObjectLockEnabled"] is True
+    retention = properties["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+    assert retention["Mode"] == "GOVERNANCE"
+    assert int(retention["Days"]) >= 731
+    strict = Stack(ProofLockMode="COMPLIANCE").properties("ProofBucket")["ObjectLockConfiguration"]
+    assert strict["Rule"]["DefaultRetention"]["Mode"] == "COMPLIANCE"
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert "LifecycleConfiguration" not in properties
+    (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert all(properties["PublicAccessBlockConfiguration"].values())
+    assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+def test_keys_that_sign_can_be_replaced_and_the_earlier_ones_stay(stack: Stack) -> None:
+    """By a parameter: the newest signs, all are published."""
+    own = stack.properties("SignHeadsFunction")["Environment"]["Variables"]["SIGNING_KEYS"]
+    assert own == stack.arn("SigningKey")
+    keys = [f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}" for name in ("new", "old")]
+    rotated = Stack(SigningKeys=",".join(keys))
+    for function in ("SignHeadsFunction", "IssueCertificateFunction", "PublicWebFunction"):
+        variables = rotated.properties(function)["Environment"]["Variables"]
+        assert variables["SIGNING_KEYS"] == ",".join(keys)
+        policy = list(iam.statements(rotated.properties(function.replace("Function", "Role"))))
+        assert all(iam.allows(policy, "kms:GetPublicKey", key, {}) for key in keys)
 
 
 def test_buckets_forget_what_the_workflow_did_not_remove(stack: Stack) -> None:
@@ -144,6 +174,7 @@ def test_buckets_forget_what_the_workflow_did_not_remove(stack: Stack) -> None:
     rules = {
         name: {r["Id"]: r for r in bucket["LifecycleConfiguration"]["Rules"]}
         for name, bucket in stack.of_type("AWS::S3::Bucket").items()
+        if name != "ProofBucket"
     }
     own = (("StagingBucket", "staged", "cases/"), ("BundlesBucket", "bundles", "bundles/"))
     for name, identifier, prefix in own:
@@ -167,7 +198,7 @@ def test_buckets_forget_what_the_workflow_did_not_remove(stack: Stack) -> None:
     ]
 
 
-@pytest.mark.parametrize("bucket", ["StagingBucket", "BundlesBucket"])
+@pytest.mark.parametrize("bucket", sorted(BUCKETS))
 def test_buckets_refuse_plain_http(stack: Stack, bucket: str) -> None:
     """Unless an operator says otherwise, which only a local cloud needs."""
     policy = stack.properties(f"{bucket}Policy")
@@ -244,7 +275,7 @@ def test_events_that_cannot_be_delivered_reach_the_dead_letters(stack: Stack) ->
 def test_schedules_have_dead_letters_and_do_not_insist(stack: Stack) -> None:
     """The next run makes up for a missed one."""
     schedules = {s["Name"]: s for s in stack.of_type("AWS::Scheduler::Schedule").values()}
-    assert schedules.keys() == {"dsr-keep-clocks", "dsr-sweep"}
+    assert schedules.keys() == {"dsr-keep-clocks", "dsr-sign-heads", "dsr-sweep"}
     for schedule in schedules.values():
         assert schedule["State"] == "ENABLED"
         assert schedule["Target"]["DeadLetterConfig"] == {"Arn": stack.arn("DeadLetters")}

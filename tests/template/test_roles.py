@@ -179,6 +179,7 @@ def test_schedules_run_what_they_are_for_and_reach_the_dead_letters(stack: Stack
     via = {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}
     wanted: list[tuple[str, str, dict[str, str]]] = [
         ("lambda:InvokeFunction", stack.arn("KeepClocksFunction"), {}),
+        ("lambda:InvokeFunction", stack.arn("SignHeadsFunction"), {}),
         ("states:StartExecution", stack.arn("SweepWorkflow"), {}),
         ("sqs:SendMessage", stack.arn("DeadLetters"), {}),
         ("kms:GenerateDataKey", stack.arn("DataKey"), via),
@@ -190,7 +191,7 @@ def test_schedules_run_what_they_are_for_and_reach_the_dead_letters(stack: Stack
     granted = {(a, r) for s in policy for a in iam.listed(s["Action"]) for r in iam.listed(s["Resource"])}
     assert granted == {(action, resource) for action, resource, _ in wanted}
     schedules = stack.of_type("AWS::Scheduler::Schedule").values()
-    run = {stack.arn("KeepClocksFunction"), stack.arn("SweepWorkflow")}
+    run = {stack.arn(n) for n in ("KeepClocksFunction", "SignHeadsFunction", "SweepWorkflow")}
     assert {schedule["Target"]["Arn"] for schedule in schedules} == run
 
 

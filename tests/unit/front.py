@@ -341,7 +341,7 @@ def _forget() -> None:
     aws.client.cache_clear()
     front_door._mac.cache_clear()
     casekey._identity.cache_clear()
-    signing_key.public_key.cache_clear()
+    signing_key._public.cache_clear()
     parameters._kept.clear()
 
 
@@ -373,7 +373,7 @@ def _create() -> dict[str, str]:
         "FRONT_DOOR_TABLE": "dsr-front-door",
         "CASE_KEY": kms.create_key()["KeyMetadata"]["KeyId"],
         "MAC_KEY": mac,
-        "SIGNING_KEY": signing,
+        "SIGNING_KEYS": signing,
         "REQUEST_WORKFLOW": f"arn:aws:states:{REGION}:{DEFAULT_ACCOUNT_ID}:stateMachine:dsr-request",
         "SEND_NOTICE_FUNCTION": "dsr-send-notice",
         "BUNDLES_BUCKET": "dsr-bundles",

@@ -429,7 +429,7 @@ def build(here: World, plan: Plan, case: Case, ticks: float = float("inf"), most
             BUNDLES,
             f"bundles/{case.case_id}/x.zip",
             ends_at,
-            os.environ["SIGNING_KEY"],
+            os.environ["SIGNING_KEYS"],
             lambda: next(time),
         )
         size = builder.run(MADE_AT)

@@ -11,12 +11,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsr import certificate
-from dsr.certificate import CertificateError, canonical, document, to_pem, verify
+from dsr import signing
+from dsr.canonical import canonical
+from dsr.certificate import verify
+from dsr.signing import SignatureError, document, key_id, to_pem
 from dsr_cli.main import main
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-PEM = to_pem(KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).encode()
+DER = KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+PEM = to_pem(DER).encode()
 SAID: dict[str, Any] = {
     "case": "K7Q2-9FXM-3TWD-5BHP",
     "controller": "Käsekraft",
@@ -29,7 +32,7 @@ SAID: dict[str, Any] = {
 
 
 def signed(said: dict[str, Any]) -> bytes:
-    return document(said, KEY.sign(canonical(said), ec.ECDSA(SHA256())))
+    return document("certificate", said, KEY.sign(canonical(said), ec.ECDSA(SHA256())), key_id(DER))
 
 
 SIGNED = signed(SAID)  # once: a signature has chance in it
@@ -48,7 +51,7 @@ def test_white_space_and_order_may_change_words_may_not() -> None:
     again["certificate"] = dict(reversed(again["certificate"].items()))
     assert verify(json.dumps(again).encode(), PEM) == SAID
     again["certificate"]["outcome"] = "erased_in_part"
-    with pytest.raises(CertificateError, match="does not fit"):
+    with pytest.raises(SignatureError, match="does not fit"):
         verify(json.dumps(again).encode(), PEM)
 
 
@@ -60,7 +63,7 @@ def test_any_altered_byte_of_the_content_is_noticed(data: st.DataObject) -> None
     altered = content[:at] + bytes([byte]) + content[at + 1 :]
     try:
         said = verify(altered, PEM)
-    except (CertificateError, UnicodeDecodeError):
+    except (SignatureError, UnicodeDecodeError):
         return
     assert said == SAID  # only white space can have changed
 
@@ -68,18 +71,23 @@ def test_any_altered_byte_of_the_content_is_noticed(data: st.DataObject) -> None
 def test_another_key_and_no_key() -> None:
     other = ec.generate_private_key(ec.SECP256R1()).public_key()
     pem = other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    with pytest.raises(CertificateError, match="another key"):
+    with pytest.raises(SignatureError, match="another key"):
         verify(signed(SAID), pem)
     foreign = rsa.generate_private_key(65537, 2048).public_key()
-    with pytest.raises(CertificateError, match="another kind"):
-        verify(signed(SAID), foreign.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    with pytest.raises(CertificateError, match="no public key"):
+    der = foreign.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(SignatureError, match="another kind"):
+        verify(signed(SAID).replace(key_id(DER).encode(), key_id(der).encode()), to_pem(der).encode())
+    # Named like the true one, it still does not fit.
+    der = other.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(SignatureError, match="does not fit"):
+        verify(signed(SAID).replace(key_id(DER).encode(), key_id(der).encode()), pem)
+    with pytest.raises(SignatureError, match="no public key"):
         verify(signed(SAID), b"nonsense")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"certificate": {}, "signature": {"value": "!"}}'])
 def test_what_is_no_certificate_is_said_to_be_none(content: bytes) -> None:
-    with pytest.raises(CertificateError, match="no certificate"):
+    with pytest.raises(SignatureError, match="no certificate"):
         verify(content, PEM)
 
 
@@ -94,8 +102,14 @@ def test_the_command_line_says_what_holds(tmp_path: Path, capsys: pytest.Capture
     assert "does not fit" in capsys.readouterr().err
 
 
+def test_of_several_keys_the_one_that_signed_is_taken() -> None:
+    other = ec.generate_private_key(ec.SECP256R1()).public_key()
+    newer = other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    assert verify(signed(SAID), b"Key 1 (signs now)\n" + newer + b"\nKey 2 (signed before)\n" + PEM) == SAID
+
+
 def test_the_algorithm_is_fixed() -> None:
     said = json.loads(signed(SAID))
     said["signature"]["algorithm"] = "none"
-    with pytest.raises(CertificateError, match=certificate.ALGORITHM):
+    with pytest.raises(SignatureError, match=signing.ALGORITHM):
         verify(json.dumps(said).encode(), PEM)

@@ -188,12 +188,12 @@ ASKED = {
 def test_a_decision_on_an_old_page_takes_nothing_away(here: World, plan: Plan, desk: Desk, name: str) -> None:
     """Somebody else decided, and the case went on to be bundled: what is staged is being read."""
     page: Case = ASKED[name](here, plan)
-    here.book.move(page, page.state, "noted", "agent:other")
+    here.book.move(page, page.state, "retried", "agent:other")
     before = (here.objects(STAGING, f"cases/{page.case_id}/"), here.book.visits(page.case_id))
     with pytest.raises(Conflict):
         DECISIONS[name](desk, page)
     assert (here.objects(STAGING, f"cases/{page.case_id}/"), here.book.visits(page.case_id)) == before
-    assert here.names(page) == ["received", "noted"]
+    assert here.names(page) == ["received", "retried"]
 
 
 @pytest.mark.parametrize("state", State)

@@ -15,15 +15,18 @@ import pytest
 from dsr import aws, casekey
 from dsr.case import Proof, Requester, State
 from dsr.casebook import Visit, now
-from dsr.certificate import CertificateError, canonical, certificate_of, document, verify
+from dsr.certificate import certificate_of, verify
 from dsr.holdbook import Holdbook
 from dsr.holds import Hold, Scope, new_hold_id
 from dsr.identity import Level
 from dsr.notices import mails
 from dsr.plan_in_words import Copy, hours, in_words, period
 from dsr.requests import Requests
+from dsr.signing import SignatureError
+from dsr.signing_key import sign
 from dsr.subjects import Subjects
 from dsr.web import forms
+from tests.unit import world
 from tests.unit.front import Browser, Front, a_plan, code_in, front_door_open
 
 PLAN: dict[str, dict[str, Any]] = {
@@ -367,20 +370,24 @@ def test_progress_of_looking_again_and_of_what_arrived_meanwhile(front: Front) -
 # -- the end ------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def signing() -> Iterator[None]:
+    with world.signing():
+        yield
+
+
 def certified(front: Front, case_id: str) -> dict[str, Any]:
     """Put a signed certificate where the workflow puts it; returns its content."""
     case = front.book.get(case_id)
     said = certificate_of(case, a_plan().controller, {"members.members": 1}, now())
-    signature = aws.client("kms").sign(
-        KeyId=os.environ["SIGNING_KEY"], Message=canonical(said), SigningAlgorithm="ECDSA_SHA_256"
-    )["Signature"]
     key = f"certificates/{case_id}/certificate.json"
-    aws.client("s3").put_object(Bucket="dsr-bundles", Key=key, Body=document(said, signature))
+    signed = sign("certificate", said, os.environ["SIGNING_KEYS"])
+    aws.client("s3").put_object(Bucket="dsr-bundles", Key=key, Body=signed)
     front.put(case_id, certificate=key)
     return said
 
 
-def test_the_certificate_is_handed_out_and_holds_under_the_published_key(front: Front) -> None:
+def test_the_certificate_is_handed_out_and_holds_under_the_published_key(front: Front, signing: None) -> None:
     browser = front.browser()
     case_id = planned(front, browser, state=State.ERASED_IN_PART)
     said = certified(front, case_id)
@@ -395,10 +402,10 @@ def test_the_certificate_is_handed_out_and_holds_under_the_published_key(front: 
     assert file.headers["Content-Type"] == "application/json; charset=utf-8"
     assert file.headers["Content-Disposition"] == 'attachment; filename="certificate.json"'
     assert file.headers["Cache-Control"] == "no-store"
-    key = front.browser().get("/.well-known/dsr-certificate-key.pem")
+    key = front.browser().get("/.well-known/dsr/certificate-key.pem")
     assert (key.status, key.headers["Content-Type"]) == (200, "application/x-pem-file")
     assert verify(file.body.encode(), key.body.encode()) == said
-    with pytest.raises(CertificateError):
+    with pytest.raises(SignatureError):
         verify(file.body.replace('"found": 1200', '"found": 1').encode(), key.body.encode())
     assert "https://abc123" in page.body  # the key's whole address, to be passed on
 
@@ -415,7 +422,7 @@ def test_the_key_is_asked_for_once_per_worker(front: Front) -> None:
 
     with mock.patch.object(BaseClient, "_make_api_call", call):
         for _ in range(3):
-            front.browser().get("/.well-known/dsr-certificate-key.pem")
+            front.browser().get("/.well-known/dsr/certificate-key.pem")
     assert made == ["GetPublicKey"]
 
 

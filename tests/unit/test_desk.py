@@ -530,7 +530,7 @@ def test_a_reference_read_over_the_phone(bureau: Bureau) -> None:
 def test_who_decides_on_an_old_page_sees_how_it_stands_now(bureau: Bureau, action: str) -> None:
     case, sent = waiting(bureau, action)
     browser, path = bureau.browser(*Role), f"/desk/cases/{case.case_id}/{action}"
-    bureau.world.book.move(case, case.state, "noted", "workflow")
+    bureau.world.book.move(case, case.state, "map_updated", "workflow")
     before, started = stored(bureau, case.case_id), len(bureau.states.started)
     for old in (sent, sent | {"version": "x"}, {k: v for k, v in sent.items() if k != "version"}):
         page = browser.post(path, old)

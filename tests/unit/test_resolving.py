@@ -316,7 +316,7 @@ def test_a_map_deployed_meanwhile_leaves_a_case_the_one_that_it_began_with(
     head = HEAD.replace("to serve you", "to serve you better")
     newer = compiled(tmp_path, store("z", collection("people", {"id": "", "email": EMAIL})), head=head)
     with world.shipped(newer):
-        moved = here.book.move(here.book.get(case.case_id), State.RESOLVING, "confirmed", "requester")
+        moved = here.book.move(here.book.get(case.case_id), State.RESOLVING, "contact_confirmed", "requester")
         assert moved.map_version == plan.version
         [[*told]] = visits_in(taken_up(case))
         assert set(told) <= {v.visit for v in plan.visits}

@@ -12,8 +12,12 @@ from typing import Any
 from unittest import mock
 
 import boto3
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from dsr import casekey
+from dsr import casekey, signing_key
 from dsr.case import Case, Proof, Requester, Right, State, new_case_id
 from dsr.casebook import Casebook, seal_requester
 from dsr.datamap.compile import compile_file
@@ -118,8 +122,8 @@ class World:
     def case(self, state: State = State.RECEIVED, **fields: Any) -> Case:
         """A case as `draft` makes it, stored."""
         case = self.draft(state, **fields)
-        assert self.book.open(case, "test")
-        return case
+        assert self.book.open(case, "web")
+        return self.book.get(case.case_id)
 
     def staging(self, case: Case) -> Staging:
         return Staging(STAGING, KEYS, case)
@@ -143,7 +147,8 @@ def opened(plan: Plan) -> Iterator[World]:
         TableName=CASES,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
-            {"AttributeName": n, "AttributeType": "S"} for n in ("case_id", "part", "open", "due_at")
+            {"AttributeName": n, "AttributeType": "S"}
+            for n in ("case_id", "part", "open", "due_at", "chain", "updated_at")
         ],
         KeySchema=[
             {"AttributeName": "case_id", "KeyType": "HASH"},
@@ -157,7 +162,15 @@ def opened(plan: Plan) -> Iterator[World]:
                     {"AttributeName": "due_at", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "ALL"},
-            }
+            },
+            {
+                "IndexName": "chained-cases",
+                "KeySchema": [
+                    {"AttributeName": "chain", "KeyType": "HASH"},
+                    {"AttributeName": "updated_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["version", "head"]},
+            },
         ],
     )
     dynamodb.create_table(
@@ -175,7 +188,7 @@ def opened(plan: Plan) -> Iterator[World]:
     mac = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
     signing = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     environment = {
-        "SIGNING_KEY": signing,
+        "SIGNING_KEYS": signing,
         "CASES_TABLE": CASES,
         "CASE_KEYS_TABLE": KEYS,
         "STAGING_BUCKET": STAGING,
@@ -223,3 +236,33 @@ class Context:
     def get_remaining_time_in_millis(self) -> int:
         """As Lambda gives it."""
         return int(self._seconds * 1000)
+
+
+class _Signer:
+    """KMS's two calls for signing, by a key of this process: moto hashes a digest once more."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, ec.EllipticCurvePrivateKey] = {}
+
+    def _key(self, name: str) -> ec.EllipticCurvePrivateKey:
+        return self._keys.setdefault(name, ec.generate_private_key(ec.SECP256R1()))
+
+    def sign(self, KeyId: str, Message: bytes, MessageType: str, SigningAlgorithm: str) -> dict[str, bytes]:  # noqa: N803
+        """As KMS does with a digest."""
+        assert (MessageType, SigningAlgorithm, len(Message)) == ("DIGEST", "ECDSA_SHA_256", 32)
+        return {"Signature": self._key(KeyId).sign(Message, ec.ECDSA(Prehashed(SHA256())))}
+
+    def get_public_key(self, KeyId: str) -> dict[str, bytes]:  # noqa: N803
+        """In DER."""
+        public = self._key(KeyId).public_key()
+        return {"PublicKey": public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)}
+
+
+@contextmanager
+def signing() -> Iterator[None]:
+    """What is signed is signed as by KMS; any name is a key's."""
+    signer, real = _Signer(), signing_key.client
+    signing_key._public.cache_clear()
+    with mock.patch.object(signing_key, "client", lambda s: signer if s == "kms" else real(s)):
+        yield
+    signing_key._public.cache_clear()

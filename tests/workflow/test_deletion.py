@@ -64,7 +64,7 @@ class Deletion(Story):
         page = self.look()
         link = next(link for link in page.links if link.endswith("/certificate"))
         content = self.browser.get(demo.absolute(page, link)).body
-        key = self.browser.get(f"{self.stage.url}/.well-known/dsr-certificate-key.pem").body
+        key = self.browser.get(f"{self.stage.url}/.well-known/dsr/certificate-key.pem").body
         return verify(content, key)
 
 

@@ -72,14 +72,14 @@ class BundleBuilder:
         bucket: str,
         key: str,
         ends_at: float,
-        signing_key: str,
+        signing_keys: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan, self._case, self._staging = plan, case, staging
         self._requester = requester
         self._bucket, self._key = bucket, key
         self._ends_at, self._clock = ends_at, clock
-        self._signing_key = signing_key
+        self._signing_keys = signing_keys
         self._taken: dict[str, set[str]] = {}  # names of files per store
         self._tables: dict[str, Table] = {}  # by collection path
         self._places: dict[str, Any] = {}  # of the visits: nobody gathers any more
@@ -277,7 +277,7 @@ class BundleBuilder:
             progress.members.append(asdict(archive.add(path, [content])))
         manifest = self._manifest(progress, made_at)
         archive.add(MANIFEST, [manifest])
-        archive.add(SIGNATURE, [sign_manifest(manifest, self._signing_key)], compress=False)
+        archive.add(SIGNATURE, [sign_manifest(manifest, self._signing_keys)], compress=False)
 
     def _report(self) -> dict[str, Any]:
         """What was replaced or left out, where and why: no values."""

@@ -6,19 +6,11 @@ bytes: ECDSA on P-256 with SHA-256, DER-encoded, by the key that also signs cert
 
 import hashlib
 
-from dsr.aws import client
-from dsr.certificate import ALGORITHM
+from dsr.signing_key import sign_digest
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 
 
-def sign_manifest(manifest: bytes, signing_key: str) -> bytes:
-    """The signature of these bytes by the KMS key. The same bytes get another one each time: ECDSA draws."""
-    answer = client("kms").sign(
-        KeyId=signing_key,
-        # KMS takes at most 4,096 bytes of a message, and a manifest is longer: its hash is signed.
-        Message=hashlib.sha256(manifest).digest(),
-        MessageType="DIGEST",
-        SigningAlgorithm=ALGORITHM,
-    )
-    return bytes(answer["Signature"])
+def sign_manifest(manifest: bytes, signing_keys: str) -> bytes:
+    """The signature of these bytes by the key. The same bytes get another one each time: ECDSA draws."""
+    return sign_digest(hashlib.sha256(manifest).digest(), signing_keys)

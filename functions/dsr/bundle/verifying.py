@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dsr.bundle.signature import MANIFEST, SIGNATURE
-from dsr.certificate import CertificateError, public_key_of
 from dsr.errors import DsrError
+from dsr.signing import SignatureError, fits
 
 _CHUNK = 1024 * 1024
 
@@ -81,16 +81,11 @@ def _whole(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _signature_faults(manifest: bytes, signature: bytes, pem: bytes) -> Iterator[str]:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.hashes import SHA256
-
     try:
-        public_key_of(pem).verify(signature, manifest, ec.ECDSA(SHA256()))
-    except CertificateError as error:
+        if not fits(manifest, signature, pem):
+            yield "the signature does not fit: another key, or the manifest was changed"
+    except SignatureError as error:
         raise BundleError(str(error)) from None
-    except InvalidSignature:
-        yield "the signature does not fit: another key, or the manifest was changed"
 
 
 def _file_faults(archive: zipfile.ZipFile | None, name: str, said: tuple[int, str]) -> Iterator[str]:

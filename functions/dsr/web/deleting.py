@@ -7,7 +7,7 @@ from dsr.case import State
 from dsr.errors import NotFound, Refused
 from dsr.identity import Level
 from dsr.log import logger
-from dsr.signing_key import public_key
+from dsr.signing_key import public_keys
 from dsr.web.following import Following
 from dsr.web.forms import Form
 from dsr.web.frame import Frame, case_id_of
@@ -71,7 +71,7 @@ class Deleting:
         return Answer(200, content, "application/json; charset=utf-8", headers=named)
 
     def key(self, _request: Request) -> Answer:
-        """The public key that certificates are checked with."""
+        """The public keys that certificates are checked with, the newest first."""
         # An hour: should the key ever be replaced, nobody checks with the old one for longer.
         kept = {"Cache-Control": "public, max-age=3600"}
-        return Answer(200, public_key(self.frame.signing_key), "application/x-pem-file", headers=kept)
+        return Answer(200, public_keys(self.frame.signing_keys), "application/x-pem-file", headers=kept)

@@ -34,7 +34,7 @@ class Frame(Shell):
     requests: Requests
     door: FrontDoor
     most_per_source: int
-    signing_key: str  # of certificates
+    signing_keys: str  # of certificates
 
     def session(self, request: Request) -> Session | None:
         """The session of the browser's cookie."""

@@ -19,7 +19,7 @@ from dsr.web.http import Request
 from dsr.web.places import Place, refreshing
 from dsr.web.shell import origins
 
-KEY_PATH = "/.well-known/dsr-certificate-key.pem"
+KEY_PATH = "/.well-known/dsr/certificate-key.pem"
 Values = dict[str, Any]
 # How a visit's outcome is told while data is deleted, and while it is looked for again.
 _DELETING = {
