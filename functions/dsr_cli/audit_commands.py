@@ -46,7 +46,7 @@ def _verify(options: argparse.Namespace) -> None:
     else:
         stack = outputs(options.name)
         heads, cases = _heads(stack), _cases(stack)
-        pem = options.key.read_bytes() if options.key else public_keys(stack["SigningKeys"]).encode()
+        pem = options.key.read_bytes() if options.key else public_keys(stack["SigningKeyArns"]).encode()
     seen = Replay(pem)
     broken = list(_replayed(seen, heads, cases))
     print(f"{seen.heads} heads, {seen.cases} cases, {seen.events} events")

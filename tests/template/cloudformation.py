@@ -166,6 +166,8 @@ class Stack:
             return not values[0]
         if function == "Fn::Join":
             return values[0].join(values[1])
+        if function == "Fn::Select":
+            return values[1][int(values[0])]
         raise NotImplementedError(function)
 
     def _substitute(self, name: str, names: dict[str, Any]) -> Any:

@@ -300,7 +300,7 @@ def stack(**outputs: str) -> None:
 def test_the_command_names_the_first_broken_link_here_and_without_aws(
     here: World, keys: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stack(CasesTable=CASES, CaseKeysTable=KEYS, ProofBucket=PROOF, SigningKeys=keys)
+    stack(CasesTable=CASES, CaseKeysTable=KEYS, ProofBucket=PROOF, SigningKeyArns=keys)
     case = here.case(State.GATHERING)
     for n in range(3):
         case = here.book.move(case, case.state, "gathered", "workflow", {"records": str(n)})
