@@ -125,8 +125,12 @@ class Casebook:
             found[visit] = Visit(visit=visit, updated_at=datetime.fromisoformat(at) if at else None, **item)
         return found
 
-    def open_cases(self) -> Iterator[Case]:
-        """Every case that something is still to be done for, by deadline; from an index: may lag a moment."""
+    def open_cases(self, after: dict[str, str] | None = None) -> Iterator[Case]:
+        """Every case that something is still to be done for, by deadline; from an index: may lag a moment.
+
+        `after`: those behind that place (`place_of`) alone.
+        """
+        begin = {"ExclusiveStartKey": to_item({**after, "part": "case", "open": "yes"})} if after else {}
         pages = (
             client("dynamodb")
             .get_paginator("query")
@@ -136,11 +140,27 @@ class Casebook:
                 KeyConditionExpression="#open = :yes",
                 ExpressionAttributeNames={"#open": "open"},
                 ExpressionAttributeValues=to_item({":yes": "yes"}),
+                **begin,
             )
         )
         for page in pages:
             for item in page["Items"]:
                 yield _to_case(from_item(item))
+
+    @staticmethod
+    def place_of(case: Case) -> dict[str, str]:
+        """Where the case stands among the open ones, for `open_cases`."""
+        return {"case_id": case.case_id, "due_at": case.due_at.isoformat()}
+
+    def clock_place(self) -> dict[str, str]:
+        """Where the last look at the open cases had to stop; empty if it came to the end."""
+        found = client("dynamodb").get_item(TableName=self.cases, Key=to_item(_CLOCK), ConsistentRead=True)
+        place: dict[str, str] = from_item(found.get("Item", {})).get("place", {})
+        return place
+
+    def keep_clock_place(self, place: dict[str, str]) -> None:
+        """Keep it for the next look."""
+        client("dynamodb").put_item(TableName=self.cases, Item=to_item({**_CLOCK, "place": place}))
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -275,6 +295,7 @@ def _clashed(error: Any) -> bool:
 
 
 _LISTS = ("regimes", "risk", "notices", "waiting_for")
+_CLOCK = {"case_id": "clock", "part": "place"}
 _TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at", "confirmed_at")
 
 

@@ -1,5 +1,7 @@
 """The scheduled look at every open case: what has expired, lost its workflow, is to be destroyed."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,21 +34,39 @@ class Settings:
     most_attempts: int = 20  # executions of one case before a person must look
 
 
-def keep_clocks(_: dict[str, Any]) -> dict[str, int]:
+def keep_clocks(
+    _: dict[str, Any], ends_at: float = float("inf"), clock: Callable[[], float] = time.monotonic
+) -> dict[str, int]:
     """Do what is due. Returns how many holds ended, and how many cases met each of `Clocks.done`.
 
+    Until `ends_at` on `clock`: the next look goes on where this one had to stop.
     Raises RuntimeError after the pass if some could not be looked at, so that somebody hears of it.
     """
     settings = read(Settings)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     clocks = Clocks(book, settings, casebook.now())
     clocks.end_holds()
-    for seen in book.open_cases():
-        # The index may lag: decisions are made on the case itself.
-        clocks.look_at(seen.case_id)
+    place = book.clock_place()
+    _look(clocks, book, place, ends_at, clock)
     if clocks.failed:
         raise RuntimeError(f"{clocks.failed} cases could not be looked at")
     return clocks.done
+
+
+def _look(
+    clocks: "Clocks", book: Casebook, place: dict[str, str], ends_at: float, clock: Callable[[], float]
+) -> None:
+    """Look at every open case behind `place`, and keep the place if time ends before they do."""
+    for seen in book.open_cases(place):
+        # The index may lag: decisions are made on the case itself. What rests costs no call.
+        if not clocks.rests(seen):
+            clocks.look_at(seen.case_id)
+            if clock() >= ends_at:
+                book.keep_clock_place(book.place_of(seen))
+                logger.info("the next look goes on from here", case_id=seen.case_id)
+                return
+    if place:
+        book.keep_clock_place({})
 
 
 class Clocks:
@@ -67,6 +87,14 @@ class Clocks:
             except Conflict:
                 continue  # somebody lifted it just now
             self.done["holds_ended"] += 1
+
+    def rests(self, case: Case) -> bool:
+        """Whether nothing can be due for the case: it waits for people, or for its key's last day."""
+        return (
+            next_step(case) == REST
+            and not self._due(case)
+            and not (case.ended and self._kept_long_enough(case))
+        )
 
     def look_at(self, case_id: str) -> None:
         """Do the one thing that is due for the case; what goes wrong with it stops no other."""

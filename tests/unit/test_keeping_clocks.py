@@ -260,7 +260,7 @@ def test_one_broken_case_stops_no_other_and_somebody_hears_of_it(here: World) ->
         return real(case_id)
 
     book = type(here.book)
-    listed = mock.patch.object(book, "open_cases", side_effect=lambda: iter([broken, due, rested]))
+    listed = mock.patch.object(book, "open_cases", side_effect=lambda _: iter([broken, due, rested]))
     with listed, mock.patch.object(clocks_module, "wake"):
         with mock.patch.object(book, "get", get), pytest.raises(StepFailed) as raised:
             step(lambda event, _: keep_clocks(event))({}, None)
@@ -269,6 +269,45 @@ def test_one_broken_case_stops_no_other_and_somebody_hears_of_it(here: World) ->
         assert here.book.get(rested.case_id) == rested
         assert keep_clocks({})["restarted"] == 2  # the broken one, and the end of the expired
         assert keep_clocks({})["restarted"] == 0
+
+
+def test_a_look_that_has_no_time_left_is_gone_on_with_by_the_next(here: World) -> None:
+    """However many cases are open, all of them get their turn, and none twice before all others."""
+    cases = [
+        here.case(State.AWAITING_IDENTITY, expires_at=PAST, due_at=NOW + timedelta(days=n % 3))
+        for n in range(7)
+    ]
+    mine, looked = {case.case_id for case in cases}, list[str]()
+    with (
+        mock.patch.object(Clocks, "rests", lambda _, case: case.case_id not in mine),
+        mock.patch.object(Clocks, "look_at", lambda _, case_id: looked.append(case_id)),
+    ):
+        for _ in range(7):  # no time at all: one case a look
+            keep_clocks({}, ends_at=0.0)
+        assert sorted(looked) == sorted(mine)
+        keep_clocks({}, ends_at=0.0)  # the eighth finds nobody behind the seventh
+        assert (len(looked), here.book.clock_place()) == (7, {})
+        keep_clocks({}, ends_at=0.0)
+        keep_clocks({})
+        assert looked[7:] == looked[:7]
+        keep_clocks({})
+        assert looked[14:] == looked[:7], "from the beginning, since the last came to the end"
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("expires_at", [None, PAST, FUTURE])
+@pytest.mark.parametrize("old", [False, True])
+def test_what_is_passed_over_has_nothing_due(
+    here: World, woken: list[str], state: State, expires_at: datetime | None, old: bool
+) -> None:
+    notices = tuple(s.value for s in State)
+    updated = NOW - timedelta(days=40 if old else 1)
+    case = begun(here.case(state, expires_at=expires_at, updated_at=updated, notices=notices))
+    rests = Clocks(here.book, read(Settings), NOW).rests(case)
+    came = look(here, case)
+    assert not (rests and came)
+    if state is State.AWAITING_APPROVAL and not expires_at:
+        assert rests
 
 
 def test_somebody_elses_move_is_no_failure(here: World) -> None:
