@@ -28,6 +28,7 @@ from pathlib import Path
 
 from dsr.datamap.compile import compile_file
 from dsr.datamap.plan import to_json
+from dsr.datamap.published import check_published
 from dsr.datamap.roles import roles_template
 from dsr.errors import MapError
 
@@ -88,6 +89,7 @@ def compile_plan(data_map: Path, values: dict[str, str]) -> None:
     Raises MapError.
     """
     plan = compile_file(data_map, values)
+    check_published(plan, data_map)
     text = to_json(plan)
     shipped = _emptied(BUILD / "layers/plan") / "python/dsr_plan"
     _write(shipped / "__init__.py", '"""The data map, compiled for this deployment."""\n')

@@ -13,6 +13,7 @@ from dsr_cli import (
     case_commands,
     certificate_commands,
     map_commands,
+    notice_commands,
     sweep_commands,
 )
 
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dsr", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     map_commands.add_to(commands)
+    notice_commands.add_to(commands)
     case_commands.add_to(commands)
     certificate_commands.add_to(commands)
     bundle_commands.add_to(commands)

@@ -7,6 +7,7 @@ from typing import Any
 
 from dsr.datamap.compile import compile_file
 from dsr.datamap.plan import Plan, to_json
+from dsr.datamap.published import check_published
 from dsr.datamap.roles import roles_template
 from dsr.errors import MapError
 from dsr.retention import hindrance, sweepable
@@ -17,10 +18,10 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("map", help="the data map: check, compile, schema")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     check = verbs.add_parser("check", help="say what is wrong with a map, or in which order it is read")
-    _map_options(check)
+    map_options(check)
     check.set_defaults(run=_check)
     compiling = verbs.add_parser("compile", help="write the plan that ships and the stores' access roles")
-    _map_options(compiling)
+    map_options(compiling)
     compiling.add_argument(
         "--out", type=Path, default=Path("build/plan"), help="folder (default: %(default)s)"
     )
@@ -31,7 +32,8 @@ def add_to(commands: Any) -> None:
     schema.set_defaults(run=_schema)
 
 
-def _map_options(parser: argparse.ArgumentParser) -> None:
+def map_options(parser: argparse.ArgumentParser) -> None:
+    """Which map, and what its ${...} stand for."""
     parser.add_argument("map", type=Path, help="the data map, a YAML file")
     parser.add_argument(
         "--set",
@@ -43,7 +45,8 @@ def _map_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _plan(options: argparse.Namespace) -> Plan:
+def plan_of(options: argparse.Namespace) -> Plan:
+    """The plan of the map that the options name. Raises MapError."""
     values = {}
     for given in options.values:
         name, sign, value = given.partition("=")
@@ -54,7 +57,8 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _check(options: argparse.Namespace) -> None:
-    plan = _plan(options)
+    plan = plan_of(options)
+    check_published(plan, options.map)
     print(f"{options.map}: {len(plan.stores)} stores, {len(plan.collections)} collections, {plan.version}")
     for number, wave in enumerate(plan.waves(list(plan.visits))):
         for visit in wave:
@@ -67,7 +71,8 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _compile(options: argparse.Namespace) -> None:
-    plan = _plan(options)
+    plan = plan_of(options)
+    check_published(plan, options.map)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "plan.json").write_text(to_json(plan) + "\n", encoding="utf-8")
     roles = roles_template(plan, options.account, options.name)

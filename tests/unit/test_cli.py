@@ -67,6 +67,51 @@ def test_what_is_wrong_with_a_map_is_one_line_and_status_one(
     assert said in line
 
 
+PUBLISHED = """\
+recipients:
+  mailer: {name: The Mailer, role: processor}
+  friend: {name: A Friend, role: controller, consent: true}
+notice: {published: told.json}
+stores:
+"""
+
+
+def test_nothing_begins_that_the_published_notice_lacks_and_no_consent_covers(
+    tmp_path: Path, capsys: Out
+) -> None:
+    text = MAP.replace("stores:\n", PUBLISHED, 1).replace(
+        "        account: id\n", "        account: id\n        recipients: [mailer, friend]\n"
+    )
+    path = tmp_path / "map.yaml"
+
+    def checked(changed: str) -> str:
+        path.write_text(changed, encoding="utf-8")
+        if main(["map", "check", str(path)]) == 0:
+            return ""
+        assert main(["map", "compile", str(path), "--out", str(tmp_path / "out")]) == 1
+        return capsys.readouterr().err
+
+    assert "told.json:1: there is no such list of what the notice says; `dsr notice" in checked(text)
+    assert main(["notice", str(path), "--publish"]) == 0
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert told["purposes"] == {"p": "to serve you"}, "q has no field: nothing is promised for it"
+    assert told["recipients"] == {"mailer": "The Mailer", "friend": "A Friend"}
+    assert checked(text) == ""
+    for was, now, said in (
+        ("to serve you", "to serve and study you", "the published notice says “to serve you” for it"),
+        ("purpose: p, references", "purpose: q, references", "purpose `q` (“to keep you safe”)"),
+        ("The Mailer", "Another Mailer", "recipient `mailer` (Another Mailer)"),
+    ):
+        assert said in checked(text.replace(was, now)), now
+        assert "no consent covers it" in checked(text.replace(was, now))
+    consented = text.replace("purpose: p, references", "purpose: q, references")
+    head, _, tail = consented.rpartition("basis: contract")
+    assert checked(f"{head}basis: consent{tail}") == "", "who agreed to it was told by being asked"
+    assert checked(text.replace("A Friend", "Another Friend")) == ""
+    (tmp_path / "told.json").write_text("[]")
+    assert "told.json:1: no list of what the notice says" in checked(text)
+
+
 def test_a_value_may_hold_an_equals_sign_and_the_last_of_two_counts(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     values = ["--set", "where=a", "--set", "where=b=c"]

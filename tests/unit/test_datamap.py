@@ -453,6 +453,97 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         f"{MEMBERS}.scan.allowed",
         "string",
     ),
+    "a category that is none of the taxonomy": (
+        change("category: user.unique_id", "category: user.contact.emial"),
+        "emial",
+        f"{MEMBERS}.fields.id.category",
+        "none of the Fides taxonomy; did you mean `user.contact.email`?",
+    ),
+    "a treatment that the kind cannot do yet": (
+        change(
+            "on_deletion: delete",
+            "on_deletion: {mask: {email: redacted, sub: null, at: keyed_hash, born: null}}",
+        ),
+        "keyed_hash",
+        f"{MEMBERS}.on_deletion.mask.at",
+        "a dynamodb store can null and redacted, not `keyed_hash`",
+    ),
+    "a truncation that is none": (
+        change("on_deletion: delete", "on_deletion: {mask: {at: {truncate: week}}}"),
+        "week",
+        f"{MEMBERS}.on_deletion.mask.at.truncate",
+        "'year', 'month', 'day', 'hour' or 'ip'",
+    ),
+    "a generalisation in no form": (
+        change("on_deletion: delete", "on_deletion: {mask: {at: {generalise: {band: 0}}}}"),
+        "band",
+        f"{MEMBERS}.on_deletion.mask.at.generalise.band",
+        "greater than 0",
+    ),
+    "a constant without its text": (
+        change("on_deletion: delete", "on_deletion: {mask: {at: {constant: ''}}}"),
+        "constant",
+        f"{MEMBERS}.on_deletion.mask.at.constant",
+        "at least 1 character",
+    ),
+    "a masked record that still identifies": (
+        change("on_deletion: delete", "on_deletion: {mask: {email: redacted, at: null, born: null}}"),
+        "sub:",
+        f"{MEMBERS}.fields.sub",
+        "`user.unique_id` still identifies after the deletion: mask it too",
+    ),
+    "a detached record that still leads to its person": (
+        lambda text: (
+            text.replace(f"at: {field()}", f"at: {field('provided: true')}")
+            .replace("on_deletion: delete", "on_deletion: {detach: {member: null}}", 2)
+            .replace("on_deletion: {detach: {member: null}}", "on_deletion: delete", 1)
+        ),
+        "at:",
+        f"{ORDERS}.fields.at",
+        "still identifies",
+    ),
+    "a copy without an end": (
+        change("copies: none", "copies: [{kind: cdn, name: x}]"),
+        "cdn",
+        f"{MEMBERS}.copies.0",
+        "say its `lag`",
+    ),
+    "an expiry of the store's own that a hold would not stop": (
+        change("        account: id\n", "        account: id\n        expires_by: ttl\n"),
+        "expires_by",
+        f"{MEMBERS}.expires_by",
+        "a dynamodb store cannot suspend it: say `may_be_held: false`",
+    ),
+    "a source that is none": (
+        change("        account: id\n", "        account: id\n        source: persn\n"),
+        "persn",
+        f"{MEMBERS}.source",
+        "did you mean `person`?",
+    ),
+    "a source of a field that is none": (
+        also("at", "source: courier"),
+        "courier",
+        f"{MEMBERS}.fields.at.source",
+        "is neither `person`, `use`, `us` nor one of `sources`",
+    ),
+    "a source that nothing comes from": (
+        change("version: 1\n", "version: 1\nsources: {courier: the courier}\n"),
+        "courier",
+        "sources.courier",
+        "nothing comes from this source",
+    ),
+    "a recipient that is none": (
+        change("        account: id\n", "        account: id\n        recipients: [mailer]\n"),
+        "mailer",
+        f"{MEMBERS}.recipients.0",
+        "none of `recipients`",
+    ),
+    "a recipient who receives nothing": (
+        change("version: 1\n", "version: 1\nrecipients: {courier: {name: C, role: processor}}\n"),
+        "courier",
+        "recipients.courier",
+        "no collection goes to this recipient",
+    ),
     "a circle": (
         also("at", "references: shop.orders.order"),
         "members:",
@@ -622,11 +713,16 @@ def test_other_values_are_another_version_and_the_same_are_the_same(tmp_path: Pa
 
 def test_words_that_yaml_takes_for_something_else_mean_what_they_say(tmp_path: Path) -> None:
     text = RIGHT.replace("purpose: p, references", "purpose: p, disclose: yes, references").replace(
-        "on_deletion: delete", "on_deletion: {mask: {at: null, born: redacted}}", 1
+        "on_deletion: delete", "on_deletion: {mask: {at: null, born: redacted, email: null, sub: null}}", 1
     )
     plan = check(tmp_path, text)
     assert plan.collections["shop.orders"].fields["member"].disclose == "yes"
-    assert plan.collections["shop.members"].on_deletion["mask"] == {"at": "null", "born": "redacted"}
+    assert plan.collections["shop.members"].masks == {
+        "at": "null",
+        "born": "redacted",
+        "email": "null",
+        "sub": "null",
+    }
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,6 @@ def _null(value: Any) -> Any:
     return "null" if value is None else value  # what YAML makes of a bare null
 
 
-Masking = Annotated[Literal["null", "redacted"], BeforeValidator(_null)]
-
-
 class Strict(BaseModel):
     """Base of all parts of the map: unknown keys are errors."""
 
@@ -115,6 +112,9 @@ class MapField(Strict):
         "", description="why the field is never disclosed; required with `disclose: never`"
     )
     provided: bool = Described(False, description="whether the person provided it (GDPR Art. 20)")
+    source: Name | None = Described(
+        None, description="where it comes from, if not from where the collection's records do"
+    )
 
 
 class Retention(Strict):
@@ -140,6 +140,64 @@ class Keep(Strict):
     until: Until
 
 
+class Constant(Strict):
+    """Every value becomes this one."""
+
+    constant: str = Described(min_length=1)
+
+
+class Truncate(Strict):
+    """Of a time or an address only the coarse part is left."""
+
+    truncate: Literal["year", "month", "day", "hour", "ip"] = Described(
+        description="of a date what is left; of an IP address its network: /24, IPv6 /48"
+    )
+
+
+class Bands(Strict):
+    """A number becomes the band it lies in, such as 30-39."""
+
+    band: int = Described(gt=0, description="how wide a band is")
+
+
+class Groups(Strict):
+    """A value becomes the group it belongs to."""
+
+    to: dict[str, str] = Described(min_length=1, description="value → group")
+    otherwise: str = Described(description="of all other values")
+
+
+def _generalising(value: Any) -> str:
+    said = value if isinstance(value, Mapping) else vars(value) if isinstance(value, Strict) else {}
+    return "(band)" if "band" in said else "(to)"
+
+
+class Generalise(Strict):
+    """Every value becomes one that many people share."""
+
+    generalise: Annotated[
+        Annotated[Bands, Tag("(band)")] | Annotated[Groups, Tag("(to)")], Discriminator(_generalising)
+    ]
+
+
+_FORMS: dict[str, type[Strict]] = {"constant": Constant, "truncate": Truncate, "generalise": Generalise}
+
+
+def _masking(value: Any) -> str:
+    """Which form of a field's treatment is meant."""
+    said = value if isinstance(value, Mapping) else vars(value) if isinstance(value, Strict) else {}
+    return next((f"({word})" for word in _FORMS if word in said), "(word)")
+
+
+Masking = Annotated[
+    Annotated[Literal["null", "redacted", "keyed_hash"], BeforeValidator(_null), Tag("(word)")]
+    | Annotated[Constant, Tag("(constant)")]
+    | Annotated[Truncate, Tag("(truncate)")]
+    | Annotated[Generalise, Tag("(generalise)")],
+    Discriminator(_masking),
+]
+
+
 class Mask(Strict):
     """The records stay, these fields are masked."""
 
@@ -157,8 +215,33 @@ class Copy(Strict):
 
     kind: Literal["stream", "export", "warehouse", "index", "cdn", "replica", "backup"]
     name: str
-    lag: Duration | None = None
-    expires: Duration | None = None
+    lag: Duration | None = Described(None, description="how long until a deletion has reached the copy")
+    expires: Duration | None = Described(
+        None, description="how long the copy may hold what is deleted, until it is gone by itself"
+    )
+
+
+# Where data comes from if it does not come from somebody else: as the person reads it.
+SOURCES = {
+    "person": "You gave it to us.",
+    "use": "It came about while you used what we offer.",
+    "us": "We made it ourselves: numbers, times, decisions.",
+}
+
+
+class SharedWith(Strict):
+    """Somebody who receives data, as the person reads it."""
+
+    name: str
+    role: Literal["processor", "controller", "authority", "public"] = Described(
+        description="processor: works with it for you; controller: answers for it themselves; public: "
+        "whoever looks at it"
+    )
+    country: str | None = Described(None, description="where they are, if outside the EEA")
+    safeguard: str | None = Described(
+        None, description="what protects the data there, such as standard contractual clauses (GDPR Art. 46)"
+    )
+    consent: bool = Described(False, description="whether they receive it only of people who agreed to that")
 
 
 def _treatment(value: Any) -> str:
@@ -212,18 +295,25 @@ class MapCollection(Strict):
     born: FieldName | None = Described(
         None, description="field with the date of birth (children need a guardian)"
     )
-    recipients: list[str] = Described(
+    recipients: list[Name] = Described(
         default_factory=list,
-        description="who receives these records, as the person reads it (GDPR Art. 15(1)(c)); besides the "
-        "`recipient` of the store",
+        description="who receives these records: words of `recipients`, besides the `recipient` of the store",
     )
-    source: str = Described(
-        "", description="where they come from if not from the person, as the person reads it (Art. 15(1)(g))"
+    source: Name = Described(
+        "use",
+        description="where what is not `provided` comes from: use, us, person, or one of `sources`",
     )
     automated: str = Described(
         "",
         description="what a computer decides by them alone, how, and what follows, as the person reads it "
         "(Art. 15(1)(h))",
+    )
+    may_be_held: bool = Described(
+        True, description="whether a legal hold can be placed on these records, which then must not go"
+    )
+    expires_by: Literal["ttl", "lifecycle"] | None = Described(
+        None,
+        description="what of the store's own deletes records when their time is over",
     )
 
 
@@ -276,6 +366,22 @@ class RequiresByRight(Strict):
 
     access: Requires = Requires()
     deletion: Requires = Requires()
+
+
+class NoticeTexts(Strict):
+    """What the privacy notice says besides what the map holds."""
+
+    published: str | None = Described(
+        None,
+        description="a file beside the map: the purposes and recipients that the published notice names, "
+        "written by `dsr notice --publish`; the check fails on others",
+    )
+    officer: str | None = Described(None, description="how to reach the data protection officer, if any")
+    address: str | None = Described(None, description="the controller's postal address")
+    promises: list[str] = Described(
+        default_factory=list, description="sentences of your own, such as that nothing is sold"
+    )
+    children: str | None = Described(None, description="what holds for people under age")
 
 
 class Controller(Strict):

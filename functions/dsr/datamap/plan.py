@@ -44,6 +44,28 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Masking:
+    """What becomes of a field of a record that stays.
+
+    `how`: null; constant (`to`: the text); keyed_hash; truncate (`to`: year, month, day, hour, ip);
+    generalise (`to`: {"band": width}, or {"to": {value: group}, "otherwise": group}).
+    """
+
+    how: str
+    to: Any = None
+
+    @classmethod
+    def of(cls, said: Any) -> "Masking":
+        """The treatment as the compiled map says it: a word, or a mapping of one."""
+        if said == "redacted":
+            return cls("constant", "[deleted]")
+        if isinstance(said, str):
+            return cls(said)
+        [(how, to)] = said.items()
+        return cls(how, to)
+
+
+@dataclass(frozen=True)
 class Field:
     """A field: what it is, why it is held, whether it may be disclosed."""
 
@@ -57,6 +79,7 @@ class Field:
     second_point: str = ""
     proves: str = ""
     free_text: bool | None = None
+    source: str = ""  # a word of the plan's `sources`
 
     @property
     def is_text(self) -> bool:
@@ -86,6 +109,8 @@ class Collection:
     recipients: tuple[str, ...] = ()  # these three as the person reads them
     source: str = ""
     automated: str = ""
+    may_be_held: bool = True
+    expires_by: str = ""
     options: dict[str, Any] = field(default_factory=dict)  # of the kind: table, indexes, key_template …
 
     @property
@@ -106,6 +131,11 @@ class Collection:
     def masks(self) -> dict[str, str]:
         """Of records that stay though their person goes: field → treatment."""
         return dict(self.on_deletion.get("mask") or self.on_deletion.get("detach") or {})
+
+    @property
+    def maskings(self) -> dict[str, Masking]:
+        """The same as typed treatments, whatever of them a kind of store can do."""
+        return {name: Masking.of(said) for name, said in self.masks.items()}
 
     @property
     def kept(self) -> bool:
@@ -186,6 +216,9 @@ class Plan:
     stores: dict[str, Store]
     collections: dict[str, Collection]  # by path
     visits: tuple[VisitPlan, ...]
+    sources: dict[str, str] = field(default_factory=dict)
+    recipients: dict[str, dict[str, Any]] = field(default_factory=dict)  # name, role, country, safeguard …
+    notice: dict[str, Any] = field(default_factory=dict)
 
     def visit(self, visit: str) -> VisitPlan:
         """The visit of that id. Raises KeyError."""
@@ -247,6 +280,7 @@ def from_json(text: str | bytes) -> Plan:
         {name: Store(**s) for name, s in raw["stores"].items()},
         collections,
         tuple(VisitPlan(**{**v, "collections": tuple(v["collections"])}) for v in raw["visits"]),
+        **{word: raw.get(word, {}) for word in ("sources", "recipients", "notice")},
     )
 
 

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field as Described
 
 from dsr.datamap.kinds import KINDS
-from dsr.datamap.parts import Controller, MapCollection, MapStore, Name, RequiresByRight, Strict, days
+from dsr.datamap.parts import (
+    Controller,
+    MapCollection,
+    MapStore,
+    Name,
+    NoticeTexts,
+    RequiresByRight,
+    SharedWith,
+    Strict,
+    days,
+)
 
 __all__ = ["KINDS", "DataMap", "MapCollection", "Strict", "days"]
 
@@ -26,7 +36,15 @@ class DataMap(Strict):
     version: Literal[1]
     controller: Controller
     purposes: dict[Name, str]
+    sources: dict[Name, str] = Described(
+        default_factory=dict,
+        description="from whom else data comes, a sentence that people read (GDPR Art. 15(1)(g))",
+    )
+    recipients: dict[Name, SharedWith] = Described(
+        default_factory=dict, description="who else receives data; whoever is asked too is a store"
+    )
     requires: RequiresByRight = RequiresByRight()
+    notice: NoticeTexts = NoticeTexts()
     stores: dict[Name, AnyStore] = Described(min_length=1)
 
 

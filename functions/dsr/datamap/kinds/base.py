@@ -35,6 +35,7 @@ class Kind:
     `masks`: the treatments of a field that its store can do on deletion; `freezes`: whether it can stop
     records from being used before they go. `asks`: whoever keeps the records is asked about all of them
     at once, so that none of its collections leads to another, or tells who the person is.
+    `suspends`: whether a hold stops the store's own expiry (TTL, lifecycle).
     `workers`: the functions that assume the owner's role, and `statements`: what it must allow them.
     """
 
@@ -42,6 +43,7 @@ class Kind:
     masks: frozenset[str] = frozenset()
     freezes: bool = False
     asks: bool = False
+    suspends: bool = False
     check: Callable[[Any, Problems], None] = nothing_more
     workers: tuple[str, ...] = ()
     statements: Callable[[Store, list[Collection]], list[Statement]] = no_access
