@@ -42,6 +42,9 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "store_dynamodb": _STORE,
     "store_s3": _STORE,
     "store_cognito": (*_STORE, "cognito-idp"),
+    "store_webhook": (*_STORE, "secretsmanager", "ssm"),
+    "store_manual": _STORE,
+    "take_answer": ("dynamodb", "kms", "s3", "stepfunctions"),
     "store_sql": (*_STORE, "secretsmanager"),
 }
 AS_SHIPPED = ("take_up_case", "public_web", "store_sql")

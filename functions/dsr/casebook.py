@@ -42,9 +42,9 @@ def work_name(verb: str, number: int) -> str:
 class Visit:
     """How far one visit (the collections of one store in one wave) of a case is. No personal data.
 
-    Of a store that answers later also: when it was asked, by when it is to answer (`answer_by`, "" for
-    whenever), when it did, with which fixed word. `woken_at`: somebody said that the answer is there,
-    and the worker has not looked since.
+    Of a store that answers later also: the name of the question, when it was asked, by when it is to
+    answer (`answer_by`, "" for whenever), when it did, with which fixed word. `woken_at`: somebody said
+    that the answer is there, and the worker has not looked since.
     """
 
     visit: str
@@ -55,6 +55,7 @@ class Visit:
     reason: str = ""
     about: str = ""
     calls: int = 0
+    question: str = ""
     asked_at: str = ""
     answer_by: str = ""
     answered_at: str = ""

@@ -47,6 +47,10 @@ class StoreFault(DsrError):
             "still_referenced",
             "unsupported",
             "endless_references",
+            "unreachable",
+            "unsafe_address",
+            "declined",
+            "overdue",
         }
     )
 

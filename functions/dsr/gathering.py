@@ -36,7 +36,7 @@ class Result:
     """What a call came to. `continue`: call again; `needs_attention`: `reason` and `about` say why.
 
     `waiting`: the store answers later, and `waking.wake_visit` has the worker called again. `noted`:
-    what the visit keeps of asking (`asked_at`, `answer_by`, `answered_at`, `answer`).
+    what the visit keeps of asking (`question`, `asked_at`, `answer_by`, `answered_at`, `answer`).
     """
 
     outcome: str
@@ -112,6 +112,13 @@ class Gathering:
             self._load()  # only what is saved counts
             return self._result("needs_attention", fault.code, fault.about)
         return self._result("done" if finished else "continue")
+
+    def asked(self) -> dict[str, dict[str, list[Any]]]:
+        """What is looked for here: by collection and field the values; only where there are some."""
+        collections = self._plan.collections_of(self._visit)
+        looked_for = {c.name: {w.field: self._values(w) for w in c.ways} for c in collections}
+        there = {n: {f: vs for f, vs in fields.items() if vs} for n, fields in looked_for.items()}
+        return {name: fields for name, fields in there.items() if fields}
 
     def _load(self) -> None:
         saved, self._tag = self._staging.read_json(place(self._visit.visit, self._number))

@@ -2,9 +2,11 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from dsr import casebook, plans
+from dsr.answers import Answers
+from dsr.asking import Asking, Recipient
 from dsr.case import Case, Right, State
 from dsr.casebook import WAITS, Casebook, Visit, work_name
 from dsr.datamap.plan import Collection, Plan, VisitPlan
@@ -15,6 +17,7 @@ from dsr.holdbook import Holdbook
 from dsr.holds import targets_of
 from dsr.settings import read
 from dsr.staging import Staging
+from dsr.stores.base import Store
 from dsr.stores.registry import open_store
 from dsr.sweeping import sweep
 
@@ -59,7 +62,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, str]:
         result = Result("needs_attention", {}, {}, WAITS, first)
     else:
         staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
-        result = _do(verb, case, plan, visit, book, staging, ends_at)
+        result = _do(verb, case, plan, visit, before, book, staging, ends_at)
     noted = _noted(before, result)
     if result.outcome == "waiting":
         # Answered while it was being asked: then there is nothing to wait for.
@@ -77,19 +80,40 @@ def _round(case: Case, verb: str) -> int:
 
 
 def _do(
-    verb: str, case: Case, plan: Plan, visit: VisitPlan, book: Casebook, staging: Staging, ends_at: float
+    verb: str,
+    case: Case,
+    plan: Plan,
+    visit: VisitPlan,
+    before: Visit,
+    book: Casebook,
+    staging: Staging,
+    ends_at: float,
 ) -> Result:
-    store = open_store(plan.stores[visit.store])
-    number = _round(case, verb)
+    store, asks = open_store(plan.stores[visit.store]), bool(plan.stores[visit.store].recipient)
+    number, now = _round(case, verb), casebook.now()
+    answers = Answers(book, staging, case)
+    recipient = cast(Recipient, store)
+    work = work_name(verb, number)
+
+    def note(asked: Visit) -> None:
+        book.note_visit(case.case_id, asked, work)
+
+    asking = Asking(plan, case, visit, before, staging, recipient, answers, note, now) if asks else None
     if verb == "gather":
-        requester, now = book.requester(case), casebook.now()
-        return Gathering(plan, case, requester, visit, staging, store, now, ends_at, number=number).run()
+        requester = book.requester(case)
+
+        def gathering(source: Store) -> Gathering:
+            return Gathering(plan, case, requester, visit, staging, source, now, ends_at, number=number)
+
+        return asking.gather(gathering, number) if asking else gathering(store).run()
     holds = Holdbook(book.cases)
 
     def stopped_by(collection: Collection) -> str:
         # A record that is held keeps those of its store that it hangs on: a database would not let them go.
         return holds.stops(targets_of(case, plan.hanging_on(collection.path)))
 
+    if asking:
+        return asking.erase(number, stopped_by)
     erasing = Erasing(plan, visit, staging, store, ends_at, number, stopped_by)
     return erasing.freeze() if verb == "freeze" else erasing.run()
 

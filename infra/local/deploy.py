@@ -26,7 +26,7 @@ PRODUCT_STACK = "dsr"
 SENDER = "privacy@craftzone.example"
 # All others are the defaults that one deploys with on AWS. The local cloud speaks plain HTTP, and nobody
 # watches a demo for three days.
-PRODUCT_PARAMETERS = {"Sender": SENDER, "RequireTls": "false", "CoolingHours": "0"}
+PRODUCT_PARAMETERS = {"Sender": SENDER, "RequireTls": "false", "CoolingHours": "0", "LocalRecipients": "true"}
 CLIENT_NAME = "dsr"
 # Who works at the desk of the demo, by group. A sample has no secrets.
 DESK_PASSWORD = "CraftZone-desk-1"

@@ -18,6 +18,10 @@ BUNDLE = f"BundlesBucket/bundles/{CASE}/{CASE}.zip"
 
 # Module or place in it → operation → rights: (action, what it is done to). The place rules over the module.
 RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
+    "answers": {
+        "dynamodb.get_item": [("dynamodb:GetItem", "CasesTable")],
+        "dynamodb.put_item": [("dynamodb:PutItem", "CasesTable")],
+    },
     "aws": {
         "sts.assume_role": [("sts:AssumeRole", "store role")],
     },
@@ -34,6 +38,9 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "dynamodb.put_item": [("dynamodb:PutItem", "CasesTable")],
         "dynamodb.query": [("dynamodb:Query", "CasesTable")],
         "dynamodb.transact_write_items": [("dynamodb:PutItem", "CasesTable")],
+    },
+    "callbacks": {
+        "kms.generate_mac": [("kms:GenerateMac", "MacKey")],
     },
     "casebook.Casebook.wake_visit": {
         "dynamodb.update_item": [("dynamodb:UpdateItem", "CasesTable")],
@@ -154,6 +161,7 @@ PARAMETERS = {
     "desk_web": ["PublicUrlParameter", "DeskSignInParameter"],
     "public_web": ["PublicUrlParameter", "MemberSignInParameter"],
     "send_notice": ["PublicUrlParameter"],
+    "store_webhook": ["PublicUrlParameter"],
 }
 PREFIX = {"StagingBucket": "cases", "BundlesBucket": "bundles"}
 

@@ -20,6 +20,9 @@ CALLED_BACK = {"write", "flush", "tell"}  # of streams that we hand to a library
 
 # Methods that a function only seems to call, since another object's has the same name. Each with the reason.
 NOT_CALLED: dict[str, dict[tuple[str, str], str]] = {
+    "take_answer": {
+        ("dsr.staging", "Staging.get"): "it only keeps what it cannot read; `get` is of dicts and the book",
+    },
     "issue_certificate": {
         (
             "dsr.staging",

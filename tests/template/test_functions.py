@@ -57,11 +57,17 @@ def test_a_function_logs_to_its_own_group(stack: Stack, folder: str) -> None:
     assert group in {g["LogGroupName"] for g in stack.of_type("AWS::Logs::LogGroup").values()}
 
 
+def settings_of(folder: str) -> "list[dataclasses.Field[Any]]":
+    """What a function asks of its environment: its own settings, and those of a kind of store."""
+    asked = sorted(reach.settings_of(folder))
+    assert len(asked) == 1 or folder.startswith("store_")
+    return [f for m, name in asked for f in dataclasses.fields(getattr(importlib.import_module(m), name))]
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_function_is_told_what_it_asks_for(stack: Stack, folder: str) -> None:
     """Every variable that its settings require, with a value; none that nothing reads."""
-    ((module, name),) = reach.settings_of(folder)
-    fields = dataclasses.fields(getattr(importlib.import_module(module), name))
+    fields = settings_of(folder)
     required = {f.name.upper() for f in fields if f.default is dataclasses.MISSING}
     known = {f.name.upper() for f in fields}
     told = environment(stack, folder)
@@ -77,9 +83,7 @@ def test_a_parameter_reaches_every_function_that_knows_the_setting(stack: Stack)
     """A setting with a default in the code and a parameter of its name is not left at the default."""
     parameters = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() for name in source()["Parameters"]}
     for folder in FOLDERS:
-        ((module, name),) = reach.settings_of(folder)
-        fields = dataclasses.fields(getattr(importlib.import_module(module), name))
-        meant = {f.name.upper() for f in fields} & parameters
+        meant = {f.name.upper() for f in settings_of(folder)} & parameters
         assert meant <= environment(stack, folder).keys(), folder
 
 

@@ -341,9 +341,12 @@ def test_the_api_leads_every_address_to_the_pages(stack: Stack) -> None:
         "/{proxy+}": {"get", "head", "post"},
         "/desk": {"get"},
         "/desk/{proxy+}": {"get", "post"},
+        "/answers/{question}": {"post"},
     }
+    assert body["x-amazon-apigateway-binary-media-types"] == ["multipart/form-data"], "files that agents send"
     for path, methods in body["paths"].items():
-        function = "DeskWebFunction" if path.startswith("/desk") else "PublicWebFunction"
+        of_others = {"desk": "DeskWebFunction", "answers": "TakeAnswerFunction"}
+        function = of_others.get(path.split("/")[1], "PublicWebFunction")
         for method in methods.values():
             integration = method["x-amazon-apigateway-integration"]
             assert (integration["type"], integration["httpMethod"]) == ("aws_proxy", "POST")
@@ -354,7 +357,7 @@ def test_the_api_leads_every_address_to_the_pages(stack: Stack) -> None:
         for permission in stack.of_type("AWS::Lambda::Permission").values()
         if permission["Principal"] == "apigateway.amazonaws.com"
     }
-    desk = {"GET/desk", "GET/desk/*", "POST/desk/*"}
+    desk = {"GET/desk", "GET/desk/*", "POST/desk/*", "POST/answers/*"}
     assert of_gateway == {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*"} | desk
 
 

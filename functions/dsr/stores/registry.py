@@ -9,6 +9,8 @@ _KINDS = {
     "dynamodb": ("dsr.stores.dynamodb", "DynamoDBStore"),
     "s3": ("dsr.stores.s3", "S3Store"),
     "sql": ("dsr.stores.sql", "SQLStore"),
+    "webhook": ("dsr.stores.webhook", "WebhookRecipient"),
+    "manual": ("dsr.stores.manual", "ManualRecipient"),
     "cognito": ("dsr.stores.cognito", "CognitoStore"),
 }
 

@@ -145,6 +145,18 @@ FAULTS: dict[str, Fault] = {
         "Write to them. Retry asks once more and waits as long again. If their answer comes before you "
         "decide, the case goes on by itself.",
     ),
+    "declined": Fault(
+        "Whoever was asked says that they cannot, or will not.",
+        "Read their reason in the task below and settle it with them; retry asks them anew.",
+    ),
+    "unreachable": Fault(
+        "The recipient did not answer our message, or answered that it cannot.",
+        "Tell them. Retry once they are up again.",
+    ),
+    "unsafe_address": Fault(
+        "The recipient’s address is not a safe one to send to.",
+        f"Have an engineer correct it with the recipient. {_MAP}",
+    ),
     "no_answer": Fault(
         "The store was not asked, or its answer was not noted.",
         "Retry. If it stays so, have an engineer look at the log of its worker.",
