@@ -7,7 +7,7 @@ field of each event takes a word of a list, a number, a reference of ours, or a 
 import re
 from collections.abc import Iterable
 
-from dsr.case import STEPS, Right
+from dsr.case import AWAIT_ANSWERS, STEPS, Right
 from dsr.errors import StoreFault
 from dsr.holds import REASONS
 from dsr.notices.refusals import REFUSALS
@@ -76,7 +76,7 @@ EVENTS: dict[str, dict[str, Form]] = {
     # what the clock does
     "expired": {},
     "answer_due": {"visit": VISIT},
-    "restarted": {"step": _words(STEPS.values())},
+    "restarted": {"step": _words(STEPS.values(), AWAIT_ANSWERS)},
     "closed": {"reason": _words("deletion")},
     "key_destroyed": {},
     # what agents do

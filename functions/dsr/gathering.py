@@ -116,7 +116,7 @@ class Gathering:
     def asked(self) -> dict[str, dict[str, list[Any]]]:
         """What is looked for here: by collection and field the values; only where there are some."""
         collections = self._plan.collections_of(self._visit)
-        looked_for = {c.name: {w.field: self._values(w) for w in c.ways} for c in collections}
+        looked_for = {c.name: {w.field: list(self._values(c, w)) for w in c.ways} for c in collections}
         there = {n: {f: vs for f, vs in fields.items() if vs} for n, fields in looked_for.items()}
         return {name: fields for name, fields in there.items() if fields}
 

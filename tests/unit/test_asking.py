@@ -393,7 +393,7 @@ def test_what_is_wrong_with_an_answer_is_told_and_it_can_be_sent_again(here: Wor
 
 @pytest.mark.parametrize("state", [State.WITHDRAWN, State.BUNDLING])
 def test_an_answer_after_the_case_went_on_is_told_so(here: World, waiting: Case, state: State) -> None:
-    here.book.move(waiting, state, "x", "requester")
+    here.book.move(waiting, state, "withdrawn", "requester")
     assert answered(here, waiting, WHOLE)["statusCode"] == 410
     assert list(here.book.parts(waiting.case_id, "answer")) == []
 
@@ -435,13 +435,13 @@ def test_nobody_is_told_of_a_deletion_before_it_is_confirmed(here: World, plan: 
 def test_told_they_erase_and_are_asked_what_is_left(here: World, plan: Plan, receiver: Any) -> None:
     case = deletion(here, State.GATHERING)
     visited(here, case)
-    case = here.book.move(case, State.COOLING_OFF, "x", "x")
-    case = here.book.move(case, State.ERASING, "x", "x")
+    case = here.book.move(case, State.COOLING_OFF, "erased", "workflow")
+    case = here.book.move(case, State.ERASING, "erased", "workflow")
     visit = visited(here, case, "erase", "erase@0")
     assert (visit.outcome, visit.counts, visit.answer) == ("done", {"lists": 2, "notes": 1}, "erased")
     held = json.loads(receiver.path.read_text())
     assert held == {"lists": [HOLDINGS["lists"][1]], "notes": [HOLDINGS["notes"][1]]}
-    case = here.book.move(case, State.CONFIRMING, "x", "x")
+    case = here.book.move(case, State.CONFIRMING, "erased", "workflow")
     visit = visited(here, case, work="gather@1")
     assert (visit.outcome, visit.counts, visit.answer) == ("done", {"lists": 0, "notes": 0}, "gone")
     asked = [read_name(name) for name in receiver.done]
@@ -451,14 +451,14 @@ def test_told_they_erase_and_are_asked_what_is_left(here: World, plan: Plan, rec
 def test_what_they_still_hold_is_erased_in_another_round(here: World, receiver: Any) -> None:
     case = deletion(here, State.GATHERING)
     visited(here, case)
-    case = here.book.move(case, State.COOLING_OFF, "x", "x")
-    case = here.book.move(case, State.ERASING, "x", "x")
+    case = here.book.move(case, State.COOLING_OFF, "erased", "workflow")
+    case = here.book.move(case, State.ERASING, "erased", "workflow")
     visited(here, case, "erase", "erase@0")
     receiver.path.write_text(json.dumps({"lists": ADAS[:1], "notes": []}))
-    case = here.book.move(case, State.CONFIRMING, "x", "x")
+    case = here.book.move(case, State.CONFIRMING, "erased", "workflow")
     visit = visited(here, case, work="gather@1")
     assert (visit.counts, visit.answer) == ({"lists": 1, "notes": 0}, "still_held")
-    case = here.book.move(case, State.ERASING, "x", "x", round=1)
+    case = here.book.move(case, State.ERASING, "found_again", "workflow", round=1)
     assert visited(here, case, "erase", "erase@1").counts == {"lists": 1, "notes": 0}
     assert json.loads(receiver.path.read_text())["lists"] == []
 
@@ -475,14 +475,14 @@ def test_a_controller_is_told_and_answers_for_itself(
     with world.shipped(other):
         registry._open.clear()
         visited(here, case)
-        case = here.book.move(case, State.COOLING_OFF, "x", "x")
-        case = here.book.move(case, State.ERASING, "x", "x")
+        case = here.book.move(case, State.COOLING_OFF, "erased", "workflow")
+        case = here.book.move(case, State.ERASING, "erased", "workflow")
         with mock.patch.object(receiver, "once", return_value={"cannot": "we keep it"}):
             visit = visited(here, case, "erase", "erase@0")
         assert visit.answer == "declined"
         assert visit.outcome == ("done" if role == "controller" else "needs_attention")
         receiver.done.clear()
-        case = here.book.move(case, State.CONFIRMING, "x", "x")
+        case = here.book.move(case, State.CONFIRMING, "erased", "workflow")
         assert visited(here, case, work="gather@1").outcome == "done"
         assert bool(receiver.done) == (role == "processor")
     registry._open.clear()
