@@ -3,6 +3,8 @@
 Each is one move with its event; the workflow then goes on from where the case stands.
 """
 
+from dataclasses import replace
+
 from dsr import plans
 from dsr.case import Case, Right, State, check_move
 from dsr.casebook import Casebook, Visit, work_name
@@ -57,6 +59,16 @@ class Desk:
             raise Conflict(f"case {case.case_id} does not reach two accounts")
         decisions = {**case.decisions, "two_accounts": "include"}
         return self._resume(case, State.RESOLVING, "judged", {"decision": "include"}, decisions)
+
+    def ask_sign_in_again(self, case: Case) -> Case:
+        """Forget the sign-in that did not fit: the requester may sign in with another of their accounts."""
+        if not any(p.reason == "sign_in_mismatch" for p in case.attention):
+            raise Conflict(f"case {case.case_id} has no sign-in that does not fit")
+        requester = replace(self._book.requester(case), account="")
+        sealed = self._book.seal_requester(case, requester)
+        # Resolved once more, the case finds that a sign-in is needed and waits for one.
+        changes = {"sealed": sealed, "signed_in_at": None}
+        return self._resume(case, State.RESOLVING, "sign_in_asked_again", {}, case.decisions, **changes)
 
     def leave_out(self, case: Case, visit: str) -> Case:
         """Go on without one store: what is delivered is then called *in part* and says what is missing.

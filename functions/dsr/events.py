@@ -82,6 +82,7 @@ EVENTS: dict[str, dict[str, Form]] = {
     # what agents do
     "retried": {},
     "judged": {"decision": _DECISION, "visit": VISIT},
+    "sign_in_asked_again": {},
     "approved": {},
     "refused": {"reason": _words(REFUSALS)},
     "visits_put_back": {},

@@ -30,6 +30,10 @@ def add_to(commands: Any) -> None:
     choice = judge.add_mutually_exclusive_group(required=True)
     choice.add_argument("--include", action="store_true", help="they are this person's")
     choice.add_argument("--exclude", action="store_true", help="they are not")
+    _verb(
+        verbs, "sign-in-again", "the requester may sign in again, with another account",
+        lambda d, c, _: d.ask_sign_in_again(c),
+    )  # fmt: skip
     _verb(verbs, "join-accounts", "both accounts are this person's", lambda d, c, _: d.join_accounts(c))
     leave = _verb(verbs, "leave-out", "go on without one store", lambda d, c, o: d.leave_out(c, o.visit))
     leave.add_argument("visit", help="as `show` names it, such as 1-events")

@@ -169,6 +169,7 @@ DECISIONS: dict[str, Callable[[Desk, Case], Case]] = {
     "judge": lambda d, c: d.judge(c, "art.works", include=True),
     "exclude": lambda d, c: d.judge(c, "art.works", include=False),
     "join": lambda d, c: d.join_accounts(c),
+    "sign in again": lambda d, c: d.ask_sign_in_again(c),
     "leave out": lambda d, c: d.leave_out(c, "1-art"),
     "approve": lambda d, c: d.approve(c),
     "refuse": lambda d, c: d.refuse(c, "unfounded"),
@@ -178,6 +179,9 @@ ASKED = {
     "judge": lambda here, plan: stopped(here, plan, Attention("1-art", MATCH, "art.works")),
     "exclude": lambda here, plan: stopped(here, plan, Attention("1-art", MATCH, "art.works")),
     "join": lambda here, plan: stopped(here, plan, Attention("", "two_accounts"), resume=State.RESOLVING),
+    "sign in again": lambda here, plan: stopped(
+        here, plan, Attention("", "sign_in_mismatch"), resume=State.RESOLVING
+    ),
     "leave out": lambda here, plan: stopped(here, plan, Attention("1-art", "step_failed")),
     "approve": lambda here, _: here.case(State.AWAITING_APPROVAL),
     "refuse": lambda here, plan: stopped(here, plan, Attention("1-art", "step_failed")),

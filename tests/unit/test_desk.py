@@ -80,6 +80,9 @@ def waiting(bureau: Bureau, action: str) -> tuple[Case, dict[str, str]]:
     elif action == "join-accounts":
         two = (Attention("", "two_accounts"),)
         case = bureau.world.case(State.NEEDS_ATTENTION, attention=two, resume=State.RESOLVING)
+    elif action == "sign-in-again":
+        other = (Attention("", "sign_in_mismatch"),)
+        case = bureau.world.case(State.NEEDS_ATTENTION, attention=other, resume=State.RESOLVING)
     else:
         case = bureau.world.case(State.AWAITING_APPROVAL, risk=("child",))
     sent = {
@@ -109,6 +112,7 @@ def test_the_table_of_permissions() -> None:
         "leave-out": May.WORK,
         "review": May.WORK,
         "join-accounts": May.WORK,
+        "sign-in-again": May.WORK,
         "approve": May.DECIDE,
         "refuse": May.DECIDE,
     }
@@ -526,7 +530,9 @@ def test_a_reference_read_over_the_phone(bureau: Bureau) -> None:
 # -- what a button does ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("action", ["retry", "judge", "leave-out", "join-accounts", "approve", "refuse"])
+@pytest.mark.parametrize(
+    "action", ["retry", "judge", "leave-out", "join-accounts", "sign-in-again", "approve", "refuse"]
+)
 def test_who_decides_on_an_old_page_sees_how_it_stands_now(bureau: Bureau, action: str) -> None:
     case, sent = waiting(bureau, action)
     browser, path = bureau.browser(*Role), f"/desk/cases/{case.case_id}/{action}"
@@ -570,6 +576,7 @@ def test_of_two_who_decide_at_once_one_is_told(bureau: Bureau) -> None:
         ("leave-out", {"visit": "0-members"}, 409),
         ("leave-out", {}, 409),
         ("join-accounts", {}, 409),
+        ("sign-in-again", {}, 409),
         ("approve", {}, 409),
         ("refuse", {}, 422),
         ("refuse", {"reason": "because"}, 422),

@@ -161,8 +161,25 @@ def test_another_members_sign_in_opens_nothing(stage: Stage) -> None:
     stage.desk.retry(stage.settled(story.case_id))
     case = stage.settled(story.case_id)
     assert case.attention == (Attention("", "sign_in_mismatch"),)
-    stage.desk.refuse(case, "not_verified")
+    # Asked for another sign-in, the same one opens no more than before.
+    stage.command("case", "sign-in-again", story.case_id)
+    story.asked_to_sign_in()
+    story.sign_in(as_="household_b")
+    case = stage.reaches(story.case_id, State.NEEDS_ATTENTION)
+    stage.desk.refuse(stage.settled(case.case_id), "not_verified")
     assert "could not make sure that the data is yours" in story.mail("the answer to your request").text
+
+
+def test_whoever_took_the_wrong_account_may_sign_in_again(stage: Stage) -> None:
+    story = Story(stage, "household_b").ask()
+    story.confirm()
+    story.asked_to_sign_in()
+    story.sign_in(as_="household_a")
+    stage.reaches(story.case_id, State.NEEDS_ATTENTION)
+    stage.desk.ask_sign_in_again(stage.settled(story.case_id))
+    story.asked_to_sign_in()
+    story.sign_in()
+    assert faults(story.truth(), story.download()) == []
 
 
 @pytest.mark.parametrize("who", ["look_alike", "case_trick"])

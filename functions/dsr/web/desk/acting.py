@@ -45,6 +45,10 @@ class Acting:
         """Say that both accounts are this person's."""
         return self._act(request, agent, "join-accounts", lambda desk, case: desk.join_accounts(case))
 
+    def ask_sign_in_again(self, request: Request, agent: Agent) -> Answer:
+        """Have the requester sign in again."""
+        return self._act(request, agent, "sign-in-again", lambda desk, case: desk.ask_sign_in_again(case))
+
     def approve(self, request: Request, agent: Agent) -> Answer:
         """Say that the requester may ask this."""
         return self._act(request, agent, "approve", lambda desk, case: desk.approve(case))

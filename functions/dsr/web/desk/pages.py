@@ -50,6 +50,7 @@ class DeskPages:
             Gate("POST", f"{case}/judge", May.WORK, acting.judge),
             Gate("POST", f"{case}/leave-out", May.WORK, acting.leave_out),
             Gate("POST", f"{case}/join-accounts", May.WORK, acting.join_accounts),
+            Gate("POST", f"{case}/sign-in-again", May.WORK, acting.ask_sign_in_again),
             Gate("POST", f"{case}/approve", May.DECIDE, acting.approve),
             Gate("POST", f"{case}/refuse", May.DECIDE, acting.refuse),
             Gate("GET", "/desk/holds", May.LOOK, holding.list),

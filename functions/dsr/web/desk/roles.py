@@ -15,7 +15,7 @@ class May(StrEnum):
     """What a page or button asks for."""
 
     LOOK = "look"  # at cases, and at who they are about
-    WORK = "work"  # retry, judge doubtful records, leave a store out, join accounts
+    WORK = "work"  # retry, judge doubtful records, leave a store out, join accounts, ask for another sign-in
     DECIDE = "decide"  # approve, refuse, hold
 
 

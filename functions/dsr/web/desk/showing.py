@@ -192,6 +192,7 @@ class Showing:
             can_retry=any(p.reason not in _DECIDED_HERE for p in case.attention),
             can_review=waits_for_review(case),
             can_join=any(p.reason == "two_accounts" for p in case.attention),
+            can_sign_in_again=any(p.reason == "sign_in_mismatch" for p in case.attention),
             can_refuse=may_refuse(case),
             refusals=REFUSALS,
             doubts=self._doubts(plan, case, requester),

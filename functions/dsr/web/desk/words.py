@@ -179,8 +179,8 @@ FAULTS: dict[str, Fault] = {
     ),
     "sign_in_mismatch": Fault(
         "The requester signed in with an account that the proven addresses do not lead to.",
-        "Write to them: they may have signed in with another of their accounts. If they cannot explain it, "
-        "an approver refuses the case.",
+        "Write to them: they may have taken the wrong one of their accounts. If so, let them sign in again "
+        "below. If they cannot explain it, an approver refuses the case.",
     ),
     "keeps_arriving": Fault(
         "New data of this person keeps arriving while it is erased.",
@@ -234,6 +234,7 @@ EVENTS = {
     "restarted": "Workflow restarted",
     "key_destroyed": "Personal content destroyed",
     "judged": "Decided",
+    "sign_in_asked_again": "Another sign-in asked for",
     "reviewed": "Decided on what may be about others",
     "review_done": "All of it is decided",
     "retried": "Retried",
@@ -255,6 +256,7 @@ DONE = {
     "leave-out": "The case goes on without this store. The answer will say what is missing.",
     "review": "All is decided: the copy is made.",
     "review-part": "Your decisions are recorded. The copy waits for the rest.",
+    "sign-in-again": "The sign-in is forgotten. Tell the requester that their page asks for another.",
     "join-accounts": "Both accounts count as this person’s, and the case goes on.",
     "approve": "Approved: the case goes on.",
     "hold": "The hold is placed. A batch of records that is being deleted at this moment may still end.",
