@@ -105,14 +105,15 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def imports(stack: Stack, layers: dict[str, Path]) -> dict[str, Import]:
     """Every handler, imported once."""
+    # Before the threads: Python 3.11 mistakes the depth of a syntax tree where two are parsed at once.
+    late_of = {folder: sorted(LATE.get(folder, set()) | reach.late_imports(folder)) for folder in FOLDERS}
 
     def one(folder: str) -> tuple[str, Import]:
         function = source()["Resources"][function_of(stack, folder)]["Properties"]
         paths = [ROOT / "functions" / folder, *(layers[layer["Ref"]] for layer in function["Layers"])]
         # As Lambda orders them: the function, its layers, the runtime's packages.
         path = [str(p) for p in [*paths, layers["runtime"]]]
-        late = sorted(LATE.get(folder, set()) | reach.late_imports(folder))
-        program = f"import sys; sys.path[:0] = {path!r}; late = {late!r}\n{_PROGRAM}"
+        program = f"import sys; sys.path[:0] = {path!r}; late = {late_of[folder]!r}\n{_PROGRAM}"
         return folder, run(program, stack.properties(function_of(stack, folder))["Environment"]["Variables"])
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
