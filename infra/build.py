@@ -4,10 +4,11 @@
     build/layers/plan   python/dsr_plan: the compiled data map
     build/layers/base   what pip brings for every function: powertools, pydantic, jinja2, pyrage
     build/layers/sql    what pip brings for the SQL worker alone: sqlalchemy, psycopg
+    build/layers/lake   what pip brings for the worker of lakes alone: pyarrow, thrift
 
 `--aws` fetches wheels for python3.13 on arm64, whatever machine builds; versions and hashes are those of
-requirements/. `--local` leaves base and sql empty but for a README: the local cloud runs functions on the
-interpreter that has these packages already, and unpacks each layer anew for every worker it starts.
+requirements/. `--local` leaves base, sql and lake empty but for a README: the local cloud runs functions on
+the interpreter that has these packages already, and unpacks each layer anew for every worker it starts.
 
 boto3 is not shipped: Lambda's python3.13 has it, and a copy would add 32 MB to every cold start. The calls
 made here are all older than that runtime (S3 checksums, conditional writes, SES v2, Step Functions task
@@ -50,7 +51,16 @@ AWS_WHEELS = [
 
 # Not needed to run: compiled files hold paths and times, and the rest is for those who develop the package.
 STRIPPED_FOLDERS = {"__pycache__", "tests", "test", "testing", "bin"}
-STRIPPED_SUFFIXES = {".pyc", ".pyo", ".pyi", ".pyx", ".pxd", ".c", ".h"}
+STRIPPED_SUFFIXES = {".pyc", ".pyo", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h"}
+
+# Of pyarrow only Parquet and its reckoning serve: no other file systems, formats, or servers. With them the
+# layers would hold more than Lambda takes.
+STRIPPED_OF_PYARROW = (
+    "include", "src", "libarrow_flight*", "libarrow_python_flight*", "_flight*", "libarrow_s3*", "_s3fs*",
+    "_gcsfs*", "_azurefs*", "_hdfs*", "_orc*", "_dataset*", "_substrait*", "_acero*", "_feather*", "_json*",
+    "_csv*", "_pyarrow_cpp_tests*", "libarrow_python.so", "libarrow_python.so.*.*.*",
+    "libarrow_python_parquet_encryption.so", "libarrow_python_parquet_encryption.so.*.*.*",
+)  # fmt: skip
 
 LAYER_README = (
     "Beside the local cloud's interpreter these lie already; `python -m infra.build --aws` fills this.\n"
@@ -69,7 +79,7 @@ def build(*, aws: bool, data_map: Path, values: dict[str, str]) -> None:
     """
     compile_plan(data_map, values)
     _library(BUILD / "layers/dsr/python/dsr")
-    for layer, lock in (("base", "runtime"), ("sql", "sql")):
+    for layer, lock in (("base", "runtime"), ("sql", "sql"), ("lake", "lake")):
         target = _emptied(BUILD / "layers" / layer)
         if aws:
             _fetch(target / "python", ROOT / "requirements" / f"{lock}.lock")
@@ -138,6 +148,12 @@ def _fetch(target: Path, lock: Path) -> None:
 
 
 def _strip(target: Path) -> None:
+    for pattern in STRIPPED_OF_PYARROW:
+        for path in (target / "pyarrow").glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     for path in sorted(target.rglob("*"), reverse=True):
         unneeded = path.name in STRIPPED_FOLDERS if path.is_dir() else path.suffix in STRIPPED_SUFFIXES
         if unneeded and path.is_dir():

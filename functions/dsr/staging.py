@@ -12,7 +12,7 @@ from dsr.casekey import seal, unseal
 from dsr.errors import Conflict
 
 # Of a conditional write: the condition failed, another write is under way, what it names is gone.
-_OVERTAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
+OVERTAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
 
 
 class Staging:
@@ -67,7 +67,7 @@ class Staging:
                 Bucket=self._bucket, Key=self._prefix + name, Body=sealed, **condition
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] in _OVERTAKEN:
+            if error.response["Error"]["Code"] in OVERTAKEN:
                 raise Conflict(f"{name} of case {self._case.case_id} was written by somebody else") from None
             raise
         return str(answer["ETag"])

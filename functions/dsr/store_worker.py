@@ -1,6 +1,7 @@
 """What the worker of every kind of store does with a visit: the kind is data, not a branch."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -33,21 +34,26 @@ class Settings:
     case_keys_table: str
     staging_bucket: str
     budget_seconds: int = 240
+    lake_workflow: str = ""  # of the worker of lakes, where lake runs begin at once: which state machine
 
 
-def work(event: dict[str, Any], context: Any) -> dict[str, str]:
+def ends_at(settings: Settings, context: Any) -> float:
+    """When the call is to save its place, on the monotonic clock."""
+    remaining: float = context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
+    return time.monotonic() + min(settings.budget_seconds, remaining)
+
+
+def work(event: dict[str, Any], context: Any, erasing: Callable[..., Erasing] = Erasing) -> dict[str, str]:
     """Do one visit of one case, as far as time allows.
 
     `event`: `case_id`, `visit`, `verb` (gather, freeze, erase), or what `sweeping.sweep` takes with the verb
     sweep. Returns {"outcome": continue | waiting | done | needs_attention}; all else stands in the
-    casebook. Raises whatever may pass when tried again.
+    casebook. `erasing` does a visit of the verb erase. Raises whatever may pass when tried again.
     """
-    started = time.monotonic()
     settings = read(Settings)
-    remaining = context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
-    ends_at = started + min(settings.budget_seconds, remaining)
+    until = ends_at(settings, context)
     if event.get("verb") == "sweep":
-        return sweep(event, settings.cases_table, ends_at)
+        return sweep(event, settings.cases_table, until)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     case = book.get(event["case_id"])
     plan = plans.of_version(case.map_version, settings.staging_bucket)
@@ -62,7 +68,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, str]:
         result = Result("needs_attention", {}, {}, WAITS, first)
     else:
         staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
-        result = _do(verb, case, plan, visit, before, book, staging, ends_at)
+        result = _do(verb, case, plan, visit, before, book, staging, until, erasing)
     noted = _noted(before, result)
     if result.outcome == "waiting":
         # Answered while it was being asked: then there is nothing to wait for.
@@ -87,7 +93,8 @@ def _do(
     before: Visit,
     book: Casebook,
     staging: Staging,
-    ends_at: float,
+    until: float,
+    erasing: Callable[..., Erasing],
 ) -> Result:
     store, asks = open_store(plan.stores[visit.store]), bool(plan.stores[visit.store].recipient)
     number, now = _round(case, verb), casebook.now()
@@ -103,7 +110,7 @@ def _do(
         requester = book.requester(case)
 
         def gathering(source: Store) -> Gathering:
-            return Gathering(plan, case, requester, visit, staging, source, now, ends_at, number=number)
+            return Gathering(plan, case, requester, visit, staging, source, now, until, number=number)
 
         return asking.gather(gathering, number) if asking else gathering(store).run()
     holds = Holdbook(book.cases)
@@ -114,8 +121,8 @@ def _do(
 
     if asking:
         return asking.erase(number, stopped_by)
-    erasing = Erasing(plan, visit, staging, store, ends_at, number, stopped_by)
-    return erasing.freeze() if verb == "freeze" else erasing.run()
+    made = erasing(plan, visit, staging, store, until, number, stopped_by)
+    return made.freeze() if verb == "freeze" else made.run()
 
 
 def check_allowed(case: Case, visit: VisitPlan, verb: str) -> None:

@@ -7,7 +7,18 @@ import pytest
 from tests.stores import harness as kinds
 
 
-@pytest.fixture(params=["dynamodb", "dynamodb-index", "s3", "cognito", "sql"])
+@pytest.fixture(
+    params=[
+        "dynamodb",
+        "dynamodb-index",
+        "s3",
+        "cognito",
+        "sql",
+        "parquet",
+        "jsonl-gzip",
+        "csv",
+    ]
+)
 def store(request: pytest.FixtureRequest, cloud: None) -> Iterator[kinds.Harness]:
     """One kind of store after the other."""
     made: kinds.Harness
@@ -20,6 +31,9 @@ def store(request: pytest.FixtureRequest, cloud: None) -> Iterator[kinds.Harness
             made = kinds.S3Harness()
         case "cognito":
             made = kinds.CognitoHarness()
+        case "parquet" | "jsonl-gzip" | "csv":
+            form, _, packed = request.param.partition("-")
+            made = kinds.LakeHarness(form, gzipped=bool(packed))
         case _:
             made = kinds.SQLHarness(request.getfixturevalue("postgres"))
     with kinds.dispose(made):

@@ -1,5 +1,8 @@
 """One harness per kind of store: the same questions, asked of each kind's own tables, buckets and pools."""
 
+import csv
+import gzip
+import io
 import json
 import uuid
 from collections.abc import Iterator
@@ -8,12 +11,16 @@ from typing import Any, Protocol
 
 import boto3
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dsr.datamap.plan import Collection, Field, Identity, Way
 from dsr.datamap.plan import Store as StorePlan
+from dsr.records import to_line
 from dsr.stores.base import Record, Store
 from dsr.stores.cognito import CognitoStore
 from dsr.stores.dynamodb import DynamoDBStore
+from dsr.stores.lake.store import LakeStore
 from dsr.stores.s3 import S3Store
 from dsr.stores.sql import SQLStore
 
@@ -177,6 +184,67 @@ class CognitoHarness:
 
     def break_collection(self) -> None:
         self._client.delete_user_pool(UserPoolId=self._pool)
+
+
+class LakeHarness:
+    """Files by day, each with records of several people, in one format of a lake."""
+
+    def __init__(self, form: str, *, gzipped: bool = False) -> None:
+        self.way = Way("owner", parent="a.b.c")
+        self.collection = collection(
+            "log", "id", self.way, prefix="t/log/", format=form,
+            partition={"layout": "dt=%Y-%m-%d", "field": "at"},
+        )  # fmt: skip
+        self.store = LakeStore(plan("lake", bucket="lake"))
+        self._form, self._gzipped = form, gzipped
+        self._client = boto3.client("s3", region_name=REGION)
+        self._client.create_bucket(Bucket="lake")
+        self._files = 0
+
+    def add(self, owner: str, count: int) -> list[str]:
+        """A file for each ten of them, with as many of somebody else's."""
+        names = [f"{owner}/{n:05d}" for n in range(count)]
+        for start in range(0, count, 10):
+            rows = [
+                {"id": name, "owner": who, "at": f"2026-05-{start % 28 + 1:02d}T10:00:00Z", "text": "é" * 9}
+                for n in names[start : start + 10]
+                for name, who in ((n, owner), (f"other {self._files} {n}", "m-2"))
+            ]
+            self.put(f"t/log/dt=2026-05-{start % 28 + 1:02d}/part-{self._files:04d}", rows)
+            self._files += 1
+        return names
+
+    def put(self, key: str, rows: list[dict[str, Any]], **arguments: Any) -> None:
+        """A file of these records."""
+        self._client.put_object(Bucket="lake", Key=key, Body=self.written(rows), **arguments)
+
+    def written(self, rows: list[dict[str, Any]]) -> bytes:
+        """The file that holds these records."""
+        buffer = io.BytesIO()
+        if self._form == "parquet":
+            pq.write_table(pa.Table.from_pylist(rows), buffer, row_group_size=4)
+            return buffer.getvalue()
+        if self._form == "jsonl":
+            content = b"".join(to_line(row) for row in rows)
+        else:
+            text = io.StringIO()
+            writer = csv.DictWriter(text, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+            content = text.getvalue().encode()
+        return gzip.compress(content) if self._gzipped else content
+
+    def name(self, record: Record) -> str:
+        return str(record.values["id"])
+
+    def values(self, *owners: str) -> list[Any]:
+        return list(owners)
+
+    def break_collection(self) -> None:
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket="lake"):
+            for found in page.get("Contents", ()):
+                self._client.delete_object(Bucket="lake", Key=found["Key"])
+        self._client.delete_bucket(Bucket="lake")
 
 
 class SQLHarness:

@@ -23,12 +23,15 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages small enough that few records fill several; DynamoDB and Cognito set theirs themselves."""
     monkeypatch.setattr("dsr.stores.s3._PAGE", 25)
     monkeypatch.setattr("dsr.stores.sql._PAGE", 50)
+    monkeypatch.setattr("dsr.stores.lake.store._PAGE", 3)
     monkeypatch.setattr("dsr.stores.sql._VALUES", 2)
 
 
 def many(store: Harness) -> int:
     """More than one page of the kind: DynamoDB's end at 1 MB, of records of 2 KB."""
-    return 700 if "DynamoDB" in type(store).__name__ else 70
+    return {"DynamoDBHarness": 700, "DynamoDBIndexHarness": 700, "LakeHarness": 25}.get(
+        type(store).__name__, 70
+    )
 
 
 def test_finds_all_of_one_person_and_nothing_of_another(store: Harness) -> None:

@@ -12,6 +12,7 @@ from tests.template.cloudformation import ACCOUNT, REGION, Stack
 
 CASE = "K7Q2-9FXM-3TWD-5BHP"
 STAGED = f"StagingBucket/cases/{CASE}/staged/members/members/000000"
+QUEUED = f"StagingBucket/lake/queue/{CASE}/erase@0/0-lake/lake.visits.json"
 PLAN = "StagingBucket/plans/0123456789abcdef.json"
 CERTIFICATE = f"BundlesBucket/certificates/{CASE}/certificate.json"
 BUNDLE = f"BundlesBucket/bundles/{CASE}/{CASE}.zip"
@@ -38,6 +39,7 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "dynamodb.put_item": [("dynamodb:PutItem", "CasesTable")],
         "dynamodb.query": [("dynamodb:Query", "CasesTable")],
         "dynamodb.transact_write_items": [("dynamodb:PutItem", "CasesTable")],
+        "dynamodb.update_item": [("dynamodb:UpdateItem", "CasesTable")],
     },
     "callbacks": {
         "kms.generate_mac": [("kms:GenerateMac", "MacKey")],
@@ -91,6 +93,15 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     },
     "keeping_clocks": {
         "stepfunctions.describe_execution": [("states:DescribeExecution", "execution")],
+    },
+    "lake_runs": {
+        "stepfunctions.describe_execution": [("states:DescribeExecution", "execution of a lake run")],
+        "stepfunctions.start_execution": [("states:StartExecution", "LakeWorkflow")],
+    },
+    "lakebook": {
+        "s3.get_object": [("s3:GetObject", QUEUED), ("s3:ListBucket", "StagingBucket")],
+        "s3.put_object": [("s3:PutObject", QUEUED)],
+        "s3.list_objects_v2": [("s3:ListBucket", "StagingBucket")],
     },
     "notices.send": {
         "sesv2.send_email": [("ses:SendEmail", "identity"), ("ses:SendEmail", "configuration set")],
@@ -156,6 +167,7 @@ EMPTIED = {
     "desk_web": ["StagingBucket"],
     "issue_certificate": ["StagingBucket", "BundlesBucket"],
     "keep_clocks": ["StagingBucket", "BundlesBucket"],
+    "plan_lake_run": ["StagingBucket"],
 }
 PARAMETERS = {
     "desk_web": ["PublicUrlParameter", "DeskSignInParameter"],
@@ -164,6 +176,7 @@ PARAMETERS = {
     "store_webhook": ["PublicUrlParameter"],
 }
 PREFIX = {"StagingBucket": "cases", "BundlesBucket": "bundles"}
+PREFIXES = {"plan_lake_run": {"StagingBucket": "lake/queue"}}
 
 # SSE-KMS: who reads an object needs Decrypt, who writes one GenerateDataKey, who writes one in parts both
 # (Protecting data with SSE-KMS, Uploading and copying objects using multipart upload, Amazon S3).
@@ -255,6 +268,7 @@ def _resources(stack: Stack, folder: str, what: str) -> list[str]:
         "configuration set": f"{ses}:configuration-set/any",
         "execution": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:dsr-request:{CASE}-1",
         "execution of a sweep": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:dsr-sweep:any",
+        "execution of a lake run": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:dsr-lake:any",
     }
     if what in fixed:
         return [fixed[what]]
@@ -263,6 +277,7 @@ def _resources(stack: Stack, folder: str, what: str) -> list[str]:
     if what == "emptied bucket":
         return [stack.arn(name) for name in EMPTIED[folder]]
     if what == "emptied":
-        return [f"{stack.arn(name)}/{PREFIX[name]}/{CASE}/x" for name in EMPTIED[folder]]
+        prefix = PREFIXES.get(folder, PREFIX)
+        return [f"{stack.arn(name)}/{prefix[name]}/{CASE}/x" for name in EMPTIED[folder]]
     name, _, rest = what.partition("/")
     return [f"{stack.arn(name)}/{rest}" if rest else stack.arn(name)]

@@ -13,7 +13,7 @@ from tests.template.test_roles import function_of
 
 FOLDERS = folders()
 FROM_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
-LAYERS = {"dsr", "plan", "base", "sql"}  # what infra/build.py fills
+LAYERS = {"dsr", "plan", "base", "sql", "lake"}  # what infra/build.py fills
 RESERVE_SECONDS = 30  # a worker's for saving its place, as the code has it
 
 
@@ -100,10 +100,10 @@ def test_an_environment_fits(stack: Stack, folder: str) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_function_has_the_layers_it_needs(stack: Stack, folder: str) -> None:
-    """Library, map and base; the heavy one for the SQL worker alone."""
+    """Library, map and base; the heavy ones each for one worker alone."""
     resources = source()["Resources"]
     layers = [layer["Ref"] for layer in resources[function_of(stack, folder)]["Properties"]["Layers"]]
-    heavy = {"SqlLayer"} if folder == "store_sql" else set()
+    heavy = {"store_sql": {"SqlLayer"}, "store_lake": {"LakeLayer"}}.get(folder, set())
     assert set(layers) == {"DsrLayer", "PlanLayer", "BaseLayer"} | heavy
     assert len(layers) <= 5  # AWS Lambda quotas
     for layer in layers:

@@ -8,6 +8,7 @@ interpreter that sees its folder, its layers' packages, and what Lambda's runtim
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from infra import build
 from tests.template import reach
 from tests.template.cloudformation import ROOT, Stack, folders, source
 from tests.template.test_roles import function_of
@@ -30,6 +32,8 @@ RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "si
 HEAVY: dict[str, set[str]] = {
     "jinja2": {"build_bundle", "desk_web", "public_web"},
     "sqlalchemy": {"store_sql"},
+    "pyarrow": {"store_lake"},
+    "thrift": {"store_lake"},
     "psycopg": set(),  # loaded with the first connection
     "pydantic": set(),
     "yaml": set(),
@@ -85,6 +89,16 @@ def fill(target: Path, packages: list[str]) -> Path:
     return target
 
 
+def stripped(target: Path) -> Path:
+    """The folder as the build leaves it of what is too large: copied, less what it takes out."""
+    for link in list(target.iterdir()):
+        installed = link.resolve()
+        link.unlink()
+        shutil.copytree(installed, link)
+    build._strip(target)
+    return target
+
+
 @pytest.fixture(scope="session")
 def layers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What a function finds of each layer on its path, by the layer's name; `runtime` is Lambda's own."""
@@ -98,6 +112,7 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "PlanLayer": at / "plan",
         "BaseLayer": fill(at / "base", packages_of("runtime")),
         "SqlLayer": fill(at / "sql", packages_of("sql")),
+        "LakeLayer": stripped(fill(at / "lake", packages_of("lake"))),
         "runtime": fill(at / "runtime", list(RUNTIME)),
     }
 
@@ -159,7 +174,8 @@ def test_heavy_packages_are_imported_only_where_they_serve(imports: dict[str, Im
 
 def test_a_worker_imports_only_its_own_kind(imports: dict[str, Import]) -> None:
     """Imports, network and permissions of a kind of store stay its own."""
-    kinds = {p.stem for p in (ROOT / "functions/dsr/stores").glob("*.py")} - {"__init__", "base", "registry"}
+    stores = (ROOT / "functions/dsr/stores").iterdir()
+    kinds = {p.stem for p in stores} - {"__init__", "__pycache__", "base", "registry"}
     for folder in FOLDERS:
         found = {kind for kind in kinds if imports[folder].has(f"dsr.stores.{kind}")}
         assert found == ({folder.removeprefix("store_")} if folder.startswith("store_") else set()), folder
@@ -167,6 +183,6 @@ def test_a_worker_imports_only_its_own_kind(imports: dict[str, Import]) -> None:
 
 def test_layers_hold_nothing_that_the_runtime_brings() -> None:
     """A second boto3 would be loaded anew at every cold start."""
-    for lock in ("runtime", "sql"):
+    for lock in ("runtime", "sql", "lake"):
         assert not {"boto3", "botocore", "s3transfer"} & set(packages_of(lock))
     assert not set(packages_of("sql")) & set(packages_of("runtime")) - {"typing-extensions"}

@@ -275,13 +275,14 @@ def test_events_that_cannot_be_delivered_reach_the_dead_letters(stack: Stack) ->
 def test_schedules_have_dead_letters_and_do_not_insist(stack: Stack) -> None:
     """The next run makes up for a missed one."""
     schedules = {s["Name"]: s for s in stack.of_type("AWS::Scheduler::Schedule").values()}
-    assert schedules.keys() == {"dsr-keep-clocks", "dsr-sign-heads", "dsr-sweep"}
+    assert schedules.keys() == {"dsr-keep-clocks", "dsr-sign-heads", "dsr-sweep", "dsr-lake"}
     for schedule in schedules.values():
         assert schedule["State"] == "ENABLED"
         assert schedule["Target"]["DeadLetterConfig"] == {"Arn": stack.arn("DeadLetters")}
         assert schedule["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 60 * 60
     assert schedules["dsr-keep-clocks"]["ScheduleExpression"] == "rate(15 minutes)"
     assert schedules["dsr-sweep"]["ScheduleExpression"] == "cron(30 2 * * ? *)"
+    assert schedules["dsr-lake"]["ScheduleExpression"] == "cron(30 3 * * ? *)"
     off = Stack(Schedules="DISABLED", SweepSchedule="rate(12 hours)").of_type("AWS::Scheduler::Schedule")
     assert {s["State"] for s in off.values()} == {"DISABLED"}
     assert "rate(12 hours)" in {s["ScheduleExpression"] for s in off.values()}

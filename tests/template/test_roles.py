@@ -32,7 +32,13 @@ WIDE = {
     "states:SendTaskSuccess": "knows no resources (Service Authorization Reference); the token decides",
 }
 # Roles that are no function's.
-OTHERS = {"RequestWorkflowRole", "StoreWorkflowRole", "SweepWorkflowRole", "SchedulerRole"}
+OTHERS = {
+    "RequestWorkflowRole",
+    "StoreWorkflowRole",
+    "SweepWorkflowRole",
+    "LakeWorkflowRole",
+    "SchedulerRole",
+}
 
 
 def function_of(stack: Stack, folder: str) -> str:
@@ -181,6 +187,7 @@ def test_schedules_run_what_they_are_for_and_reach_the_dead_letters(stack: Stack
         ("lambda:InvokeFunction", stack.arn("KeepClocksFunction"), {}),
         ("lambda:InvokeFunction", stack.arn("SignHeadsFunction"), {}),
         ("states:StartExecution", stack.arn("SweepWorkflow"), {}),
+        ("states:StartExecution", stack.arn("LakeWorkflow"), {}),
         ("sqs:SendMessage", stack.arn("DeadLetters"), {}),
         ("kms:GenerateDataKey", stack.arn("DataKey"), via),
         ("kms:Decrypt", stack.arn("DataKey"), via),
@@ -191,7 +198,8 @@ def test_schedules_run_what_they_are_for_and_reach_the_dead_letters(stack: Stack
     granted = {(a, r) for s in policy for a in iam.listed(s["Action"]) for r in iam.listed(s["Resource"])}
     assert granted == {(action, resource) for action, resource, _ in wanted}
     schedules = stack.of_type("AWS::Scheduler::Schedule").values()
-    run = {stack.arn(n) for n in ("KeepClocksFunction", "SignHeadsFunction", "SweepWorkflow")}
+    targets = ("KeepClocksFunction", "SignHeadsFunction", "SweepWorkflow", "LakeWorkflow")
+    run = {stack.arn(name) for name in targets}
     assert {schedule["Target"]["Arn"] for schedule in schedules} == run
 
 
@@ -208,6 +216,10 @@ STORE_RIGHTS = {
     "head_object": {"s3:GetObject"},
     "get_object": {"s3:GetObject", "s3:GetObjectVersion"},
     "get_object_tagging": {"s3:GetObjectTagging"},
+    "list_object_versions": {"s3:ListBucketVersions"},
+    "delete_objects": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
+    "put_object": {"s3:PutObject", "s3:PutObjectTagging"},
+    "complete_multipart_upload": {"s3:PutObject", "s3:AbortMultipartUpload"},
     "list_users": {"cognito-idp:ListUsers"},
     "get_secret_value": {"secretsmanager:GetSecretValue"},
 }
@@ -227,7 +239,9 @@ def test_roles_of_stores_allow_what_the_workers_call() -> None:
         )
         role: dict[str, Any] = template["Resources"][logical]["Properties"]
         granted = {a for s in iam.statements(role) for a in s["Action"]}
-        modules = [f"dsr.stores.{store.kind}", *(["dsr.bundle.build"] if store.kind == "s3" else [])]
+        kind = f"dsr.stores.{store.kind}"
+        own = [name for name in reach.modules_by_file() if f"{name}.".startswith(f"{kind}.")]
+        modules = [*own, *(["dsr.bundle.build"] if store.kind == "s3" else [])]
         text = "".join(reach.modules_by_file()[name].read_text() for name in modules)
         verbs = [v for v in STORE_RIGHTS if re.search(rf'"{v}"|\.{v}\(', text)]
         assert verbs, store.kind

@@ -235,10 +235,11 @@ def test_states_that_call_a_function_are_called_like_its_folder() -> None:
 def test_personal_data_has_no_way_into_the_history() -> None:
     """What goes into a task is a case's id, a visit, the name of its record, a word or a number.
 
-    And of a sweep its day, a collection, and what its execution was begun with: a mode and a day.
+    Of a sweep its day, a collection, and what its execution was begun with: a mode and a day. Of a lake run
+    its name, and the number of a batch.
     """
     words = {"kind", "notice", "step", "verb", "sweep", "collection", "execution", "input"}
-    names_of = {"case_id", "attempt", "visit", "record", "sweep", "collection", "execution"}
+    names_of = {"case_id", "attempt", "visit", "record", "sweep", "collection", "execution", "run", "batch"}
     # Of a sweep only: its mode and name, which `dsr.sweeping` reads and nobody else.
     sent = words | names_of | {"input", "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"}
     for name in names():

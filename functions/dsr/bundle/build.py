@@ -15,7 +15,7 @@ from dsr.bundle.archive import Archive, Member
 from dsr.bundle.datafiles import FILE, SliceWriter, Table
 from dsr.bundle.names import safe_name
 from dsr.bundle.package import PACKAGE, data_package
-from dsr.bundle.page import render_index, replaced_in, script
+from dsr.bundle.page import render_index, script
 from dsr.bundle.signature import MANIFEST, SIGNATURE, sign_manifest
 from dsr.bundle.upload import Upload, UploadState
 from dsr.case import Case, Requester
@@ -269,8 +269,7 @@ class BundleBuilder:
     def _close(self, progress: _Progress, archive: Archive, made_at: datetime) -> None:
         report = json.dumps(self._report(), indent=1, ensure_ascii=False).encode()
         progress.members.append(asdict(archive.add(REPORT, [report])))
-        replaced = {path: replaced_in(screen.tally) for path, screen in self._screens.items()}
-        page = render_index(self._plan, self._case, self._tables, self._missing(), made_at, replaced)
+        page = render_index(self._plan, self._case, self._tables, self._missing(), made_at)
         package = data_package(self._plan, self._case.case_id, self._tables)
         for path, content in (
             (PACKAGE, package), ("viewer/viewer.js", script()), ("index.html", page.encode())

@@ -12,6 +12,7 @@ _KINDS = {
     "webhook": ("dsr.stores.webhook", "WebhookRecipient"),
     "manual": ("dsr.stores.manual", "ManualRecipient"),
     "cognito": ("dsr.stores.cognito", "CognitoStore"),
+    "lake": ("dsr.stores.lake.store", "LakeStore"),
 }
 
 
