@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from dsr.case import Attention, Right, State
 from dsr.casebook import Visit, now, work_name
 from dsr.web.templates import static
+from tests.browser import axe
 from tests.browser.stage import HOST, handler_of
 from tests.browser.test_pages import PROBE
 from tests.conftest import REGION, aws_in_process
@@ -265,6 +266,8 @@ def test_every_page_has_what_assistive_technology_and_weak_eyes_need(
     def look(name: str) -> None:
         page.wait_for_load_state("load")  # a button's click does not wait for the style
         found = page.evaluate(PROBE)
+        if (width, scheme) == (1280, "light"):  # a good part of a second each: in one of the ways is enough
+            found += axe.faults(page)
         if found or "Something went wrong" in page.title():
             faults[name] = found or ["an error of ours"]
 
