@@ -1,7 +1,7 @@
 """Fill build/layers for deployment: `python -m infra.build --local | --aws`.
 
     build/layers/dsr    python/dsr: the library that all functions share
-    build/layers/plan   python/dsr_plan: the compiled data map
+    build/layers/plan   python/dsr_plan: the compiled data map, and the privacy notice made of it to print
     build/layers/base   what pip brings for every function: powertools, pydantic, jinja2, pyrage
     build/layers/sql    what pip brings for the SQL worker alone: sqlalchemy, psycopg
     build/layers/lake   what pip brings for the worker of lakes alone: pyarrow, thrift
@@ -28,10 +28,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dsr.datamap.compile import compile_file
+from dsr.datamap.notice import notice_of
 from dsr.datamap.plan import to_json
 from dsr.datamap.published import check_published
 from dsr.datamap.roles import roles_template
 from dsr.errors import MapError
+from dsr_cli.print_notice import to_pdf
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
@@ -104,6 +106,7 @@ def compile_plan(data_map: Path, values: dict[str, str]) -> None:
     shipped = _emptied(BUILD / "layers/plan") / "python/dsr_plan"
     _write(shipped / "__init__.py", '"""The data map, compiled for this deployment."""\n')
     _write(shipped / "plan.json", text)
+    _write(shipped / "policy.pdf", to_pdf(notice_of(plan)))
     _write(BUILD / "plan/plan.json", text)
     _write(BUILD / "plan/roles.template.json", json.dumps(roles_template(plan), indent=1) + "\n")
 

@@ -8,6 +8,7 @@ from dsr.web.downloading import Downloading
 from dsr.web.following import Following
 from dsr.web.frame import Frame
 from dsr.web.http import REQUESTERS, Answer, Cookie, Request
+from dsr.web.policy import Policy
 from dsr.web.proving import Proving
 from dsr.web.router import Faults, Route
 from dsr.web.templates import static
@@ -29,6 +30,7 @@ class PublicPages:
             *Deleting(self.frame, following).routes(),
             *Proving(self.frame, following, downloading).routes(),
             *following.routes(),
+            *Policy(self.frame).routes(),
             Route("GET", "/static/{file}", self.static),
             Route("GET", "/healthz", self.health),
         )
