@@ -18,6 +18,7 @@ import boto3
 import psycopg
 
 from dsr import store_worker, taking_up
+from dsr.aws import client
 from dsr.case import Requester, Right, State
 from dsr.casebook import now
 from dsr.certifying import issue_certificate
@@ -151,16 +152,15 @@ class Scene:
 
     def stores(self) -> dict[str, Any]:
         """Everything that every store holds, old versions included."""
-        dynamodb, s3 = boto3.client("dynamodb", REGION), boto3.client("s3", REGION)
-        cognito = boto3.client("cognito-idp", REGION)
+        dynamodb = client("dynamodb")
         held: dict[str, Any] = {
             table: sorted(json.dumps(i, sort_keys=True) for i in dynamodb.scan(TableName=table)["Items"])
             for table in ("members", "devices")
         }
-        listed = s3.list_object_versions(Bucket="shop-files")
+        listed = client("s3").list_object_versions(Bucket="shop-files")
         held["files"] = sorted((v["Key"], v["Size"]) for v in listed.get("Versions", ()))
         held["markers"] = sorted(v["Key"] for v in listed.get("DeleteMarkers", ()))
-        users = cognito.list_users(UserPoolId=self.pool)["Users"]
+        users = client("cognito-idp").list_users(UserPoolId=self.pool)["Users"]
         held["users"] = sorted((u["Username"], u["Enabled"]) for u in users)
         return held | self.rows()
 
@@ -178,16 +178,29 @@ class Scene:
                     for row in rows[table]:
                         copy.write_row(row)
 
-    def end(self, case_id: str) -> dict[str, Any]:
-        """What must be the same however it came about: stores, case, history, certificate."""
-        case = self.world.book.get(case_id)
-        held = self.stores() | {
-            "case": (case.state, case.round, case.outcome, [vars(a) for a in case.attention]),
-            "events": [(e.name, e.was, e.now, e.about) for e in self.world.book.events(case_id)],
-            "staged": self.world.objects("dsr-staging", f"cases/{case_id}/"),
+    def standing(self, case_id: str) -> dict[str, Any]:
+        """All on which the rest of the case depends, but for times: what stands alike ends alike."""
+        case, book = self.world.book.get(case_id), self.world.book
+        staging = self.world.staging(case)
+        kept = vars(case) | {
+            "version": 0,
+            "sealed": "",
+            "updated_at": "",
+            "expires_at": "",
+            "certificate": "",
         }
+        held = self.stores() | {
+            "case": {name: str(value) for name, value in kept.items()},
+            "events": [(e.name, e.was, e.now, e.about) for e in book.events(case_id)],
+            "staged": {name: (staging.get(name) or b"").decode() for name in staging.names("")},
+        }
+        for work in ("visit", "freeze@", "erase@", "gather@"):
+            held[work] = [
+                {k: v for k, v in part.items() if k not in ("updated_at", "calls")}
+                for part in book.parts(case_id, work)
+            ]
         if case.certificate:
-            body = boto3.client("s3", REGION).get_object(Bucket=BUNDLES, Key=case.certificate)["Body"]
+            body = client("s3").get_object(Bucket=BUNDLES, Key=case.certificate)["Body"]
             certificate = json.load(body)["certificate"]
             held["certificate"] = {k: v for k, v in certificate.items() if not k.endswith("_at")}
         return json.loads(json.dumps(held, default=str, sort_keys=True))  # type: ignore[no-any-return]
