@@ -227,6 +227,8 @@ def next_step(case: Case) -> str:
         return "announce"  # the person is told what waits for them, then waited for
     if case.state is State.CLOSED and case.joined and not told:
         return "announce"
+    if case.state is State.WITHDRAWN and case.confirmed_at and not told:
+        return "announce"  # who was told that it will be deleted is told that it will not
     return REST if step == "announce" and told else step
 
 
@@ -250,6 +252,8 @@ class Requester:
     for_whom: str = "self"
     # What the site itself told of the person: values by `store.collection.field`.
     locators: dict[str, list[str]] = field(default_factory=dict)
+    # Further verified addresses on the person's account, found while gathering: told before it is deleted.
+    account_contacts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Casebook:
     def requester(self, case: Case) -> Requester:
         """The personal content of the case, unsealed. Raises NotFound once its key is destroyed."""
         said = json.loads(unseal(case.case_id, self.keys, case.sealed))
-        said["contacts"] = tuple(said["contacts"])
+        said |= {name: tuple(said.get(name, ())) for name in ("contacts", "account_contacts")}
         return Requester(**said)
 
     def parts(self, case_id: str, prefix: str) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """After the stores were asked: is everything there, is something doubtful, is there anything at all?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ from dsr.case import Attention, Case, Right, State
 from dsr.casebook import WAITS, Casebook, Visit, now
 from dsr.datamap.plan import Collection, Plan
 from dsr.deciding import forget_visit
-from dsr.gathering import keep_known, read_known, staged
+from dsr.gathering import account_addresses, keep_known, read_known, staged
 from dsr.matching import has_second_point
 from dsr.planning import plan_of
 from dsr.settings import read
@@ -85,16 +85,21 @@ def _plan_deletion(
     about = {"records": str(sum(counts.values()))}
     if not planned:
         return book.move(case, State.NOTHING_FOUND, "gathered", "workflow", about, attention=())
+    # Whoever can read the account's mail must hear of it, whoever asked (and may have taken it over).
+    requester = book.requester(case)
+    known = {contact.lower() for contact in requester.contacts}
+    others = {a.lower(): a for a in account_addresses(plan, staging) if a.lower() not in known}
+    sealed = book.seal_requester(case, replace(requester, account_contacts=tuple(others.values())))
     if case.channel == "site":
         begins = now() + timedelta(hours=settings.cooling_hours)
         return book.move(
             case, State.COOLING_OFF, "planned", "workflow", about,
-            attention=(), plan=planned, confirmed_at=now(), expires_at=begins,
+            attention=(), plan=planned, confirmed_at=now(), expires_at=begins, sealed=sealed,
         )  # fmt: skip
     until = now() + timedelta(days=settings.identity_days)
     return book.move(
         case, State.AWAITING_CONFIRMATION, "planned", "workflow", about,
-        attention=(), plan=planned, expires_at=until,
+        attention=(), plan=planned, expires_at=until, sealed=sealed,
     )  # fmt: skip
 
 

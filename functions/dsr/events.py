@@ -51,6 +51,7 @@ EVENTS: dict[str, dict[str, Form]] = {
     "signed_in": {"proof": _PROOF},
     "sign_in_given_up": {"reason": _words("no_sign_in")},
     "withdrawn": {},
+    "cancelled": {},
     "downloaded": {"proof": _PROOF},
     "deletion_confirmed": {"proof": _PROOF, "decision": _words("waive"), "plan": DIGEST},
     "copy_waived": {"proof": _PROOF, "decision": _words("waive")},

@@ -269,6 +269,19 @@ class FrontDoor(Expiring):
             self._delete(f"session#{was.id}")
         return cookie
 
+    # -- cancelling a deletion ------------------------------------------------------------------
+
+    def new_cancel(self, case_id: str, until: int) -> str:
+        """The secret of a link that cancels a deletion, good until `until` (seconds since 1970)."""
+        token = new_token()
+        self._put(f"cancel#{self.mac('cancel', token)}", until, case_id=case_id)
+        return token
+
+    def find_cancel(self, token: str) -> str | None:
+        """The case that a link cancels, or None. Changes nothing."""
+        found = self._get(f"cancel#{self.mac('cancel', token)}")
+        return str(found["case_id"]) if found else None
+
     # -- throttles ------------------------------------------------------------------------------
 
     def admit(self, kind: str, who: str, limit: int) -> bool:

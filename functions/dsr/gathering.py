@@ -330,15 +330,7 @@ class Gathering:
         proven = proven_contacts(self._case, self._requester)
         if self._case.channel != "site" or self._visit.resolves:
             return proven
-        accounts = [c for c in self._plan.collections.values() if c.account]
-        return proven + [
-            str(address)
-            for account in accounts
-            for w in account.ways
-            if w.identity and w.identity.verified
-            for record in staged(self._staging, self._plan, account.path)
-            for address in each_at(record["values"], w.field)
-        ]
+        return proven + account_addresses(self._plan, self._staging)
 
     def _parents(self, way: Way) -> Iterator[dict[str, Any]]:
         """The records that `way` leads from, of this round and all before: their children outlive them."""
@@ -421,6 +413,19 @@ def _staged(record: Record) -> dict[str, Any]:
     if record.original:
         line["original"] = vars(record.original)
     return line
+
+
+def account_addresses(plan: Plan, staging: Staging) -> list[str]:
+    """The verified addresses that the found account records hold, as they stand there."""
+    return [
+        str(address)
+        for account in plan.collections.values()
+        if account.account
+        for way in account.ways
+        if way.identity and way.identity.kind == "email" and way.identity.verified
+        for record in staged(staging, plan, account.path)
+        for address in each_at(record["values"], way.field)
+    ]
 
 
 def proven_contacts(case: Case, requester: Requester) -> list[str]:

@@ -167,6 +167,18 @@ class Requests:
 
         return self._change(case_id, decide)
 
+    def cancel(self, case_id: str) -> Case:
+        """Cancel a deletion before it begins, for who has its mail. Raises NotFound, Refused."""
+
+        def decide(case: Case) -> _Change | None:
+            if case.state is State.WITHDRAWN:
+                return None
+            if case.state is not State.COOLING_OFF:
+                raise Refused(f"a deletion cannot be cancelled when its case is {case.state}")
+            return _Change(State.WITHDRAWN, "cancelled", {}, {"expires_at": None})
+
+        return self._change(case_id, decide)
+
     def cannot_sign_in(self, case_id: str) -> Case:
         """The account holder cannot sign in any more: a person decides. Raises NotFound."""
 

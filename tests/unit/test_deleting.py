@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 from dsr import aws, casekey
-from dsr.case import Proof, Requester, State
+from dsr.case import Proof, Requester, State, next_step
 from dsr.casebook import Visit, now
 from dsr.certificate import certificate_of, verify
 from dsr.holdbook import Holdbook
@@ -650,3 +650,56 @@ def test_a_hold_that_may_not_be_told_leaves_no_trace_on_the_page(front: Front) -
     before = browser.get(f"/requests/{case_id}").text
     hold("support.messages", told=False)
     assert browser.get(f"/requests/{case_id}").text == before
+
+
+# -- cancelling by the link in the mail ----------------------------------------------------------------
+
+
+def announced(front: Front, **more: Any) -> tuple[str, str]:
+    """A deletion that cools off, announced: the case, and the path that its mail leads to for cancelling."""
+    requester = Requester(("Ada@example.com",), account_contacts=("ada.home@example.com",))
+    case_id = planned(front, front.browser())
+    case = front.book.get(case_id)
+    until = now() + timedelta(hours=72)
+    front.put(
+        case_id, state=State.COOLING_OFF, confirmed_at=now(), expires_at=until, notices=(),
+        sealed=front.book.seal_requester(case, requester), **more,
+    )  # fmt: skip
+    front.mails()
+    assert front.notices.handler({"case_id": case_id, "notice": "cooling_off"}, None)["sent"] == 2
+    mails_ = front.mails()
+    assert {mail["to"] for mail in mails_} == {"Ada@example.com", "ada.home@example.com"}
+    [path] = {re.search(r"(/cancel/[A-Za-z0-9_-]+)", mail["text"])[1] for mail in mails_}  # type: ignore[index]
+    return case_id, path
+
+
+def test_a_deletion_is_announced_to_every_address_and_any_of_them_can_cancel_it(front: Front) -> None:
+    case_id, path = announced(front)
+    stranger = front.browser()  # with nothing but the mail
+    page = stranger.get(path)
+    assert "Cancel the deletion?" in page.text
+    assert front.book.get(case_id).state is State.COOLING_OFF, "opening the page changes nothing"
+    assert "Ada" not in page.text
+    assert "The deletion is cancelled" in stranger.follow(stranger.post(path)).text
+    case = front.book.get(case_id)
+    assert (case.state, front.book.events(case_id)[-1].name) == (State.WITHDRAWN, "cancelled")
+    assert next_step(case) == "announce"
+    assert front.notices.handler({"case_id": case_id, "notice": "withdrawn"}, None)["sent"] == 2
+    assert all("cancelled" in mail["subject"] for mail in front.mails())
+    assert next_step(front.book.get(case_id)) == "rest"
+    stranger.post(path)
+    assert front.book.get(case_id).state is State.WITHDRAWN
+
+
+def test_the_link_cancels_nothing_once_it_has_begun(front: Front) -> None:
+    case_id, path = announced(front)
+    front.put(case_id, state=State.ERASING, expires_at=None)
+    stranger = front.browser()
+    assert "It is too late to cancel" in stranger.follow(stranger.post(path)).text
+    assert front.book.get(case_id).state is State.ERASING
+
+
+def test_a_link_that_nobody_was_mailed_says_nothing(front: Front) -> None:
+    for path in ("/cancel/x", f"/cancel/{'A' * 43}"):
+        assert front.browser().get(path).status == 404
+        assert front.browser().post(path).status == 404

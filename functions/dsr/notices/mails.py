@@ -87,6 +87,7 @@ class Facts:
     reason: str = ""  # of a refusal
     planned: bool = False  # there is a plan of a deletion
     waits: bool = False  # the deletion waits for the person's copy
+    cancel: str = ""  # the page that cancels a deletion
     by_site: bool = False  # the account was deleted on the company's own site
     kept: tuple[str, ...] = ()  # what the deletion leaves, a sentence each
     held: tuple[str, ...] = ()  # what must wait, a sentence each
@@ -274,10 +275,21 @@ def cooling_off(facts: Facts) -> Mail:
         "your data will be deleted",
         f"{confirmed}. We delete the data that we hold about you. This begins {when}{waits}. "
         "Once it has begun it cannot be stopped or undone.",
-        "Until then you can cancel it here:",
-        Link(facts.page),
+        "Until then you can cancel it here, without signing in:",
+        Link(facts.cancel or facts.page),
         "If it was not you, cancel it at once, change the password of your account and of your mailbox, "
         f"and write to {facts.contact}.",
+    )
+
+
+def withdrawn(facts: Facts) -> Mail:
+    """A confirmed deletion was cancelled; to everybody who was told of it."""
+    return _mail(
+        facts,
+        "the deletion is cancelled",
+        "We told you that we would delete the data that we hold about you. This was cancelled before it "
+        "began: by you, or by whoever else read that mail. Nothing was deleted, and the request has ended.",
+        f"If you want your data to be deleted, you may ask again at any time. Questions: {facts.contact}.",
     )
 
 
@@ -363,6 +375,7 @@ ONCE = {
     "awaiting_confirmation": awaiting_confirmation,
     "cooling_off": cooling_off,
     "held": held,
+    "withdrawn": withdrawn,
     "erased": erased,
     "erased_in_part": erased_in_part,
     "joined": joined,

@@ -20,6 +20,7 @@ from dsr.subjects import Subjects
 
 _UNPROVEN = (State.RECEIVED, State.AWAITING_IDENTITY)
 _TRIES = 6
+_CANCEL_UNTIL = timedelta(days=90)  # after which the workflow waits no more
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,17 @@ class Notices:
             reason=case.outcome,
             planned=bool(case.plan),
             waits=self._waits(case),
+            cancel=self._cancel(case) if notice == State.COOLING_OFF else "",
             by_site=case.channel == "site",
             kept=tuple(kept.sentence for kept in in_words(case.plan).kept),
             held=told(Holdbook(self.book.cases).all(), case) if notice == "held" else (),
             joined=case.joined,
         )
+
+    def _cancel(self, case: Case) -> str:
+        """The link that cancels, good as long as the deletion may wait for a copy or a hold."""
+        until = (case.expires_at or now()) + _CANCEL_UNTIL
+        return f"{self.public_url()}/cancel/{self.door.new_cancel(case.case_id, int(until.timestamp()))}"
 
     def _waits(self, case: Case) -> bool:
         """Whether the deletion waits until a copy is handed over."""
@@ -179,13 +186,15 @@ class Notices:
 
 
 def _addresses(case: Case, requester: Requester | None, notice: str) -> tuple[str, ...]:
-    """Where a notice goes: the first address, but a deletion to come to every one that was confirmed.
+    """Where a notice goes: the first address, but a deletion to come to every one that was confirmed and
+    those on the account: who asked may be somebody who got hold of one mailbox.
 
     None once the key is destroyed, or where the company's site told no address.
     """
     if requester is None:
         return ()
-    if notice != State.COOLING_OFF:
+    if notice not in (State.COOLING_OFF, State.WITHDRAWN):
         return requester.contacts[:1]
     known = zip(requester.contacts, case.contacts, strict=True)
-    return tuple(address for address, proof in known if proof is Proof.CONFIRMED)
+    confirmed = tuple(address for address, proof in known if proof is Proof.CONFIRMED)
+    return (*confirmed, *requester.account_contacts)

@@ -3,10 +3,11 @@
 import time
 from dataclasses import dataclass
 
-from dsr.case import State
+from dsr.case import Case, State
 from dsr.errors import NotFound, Refused
-from dsr.identity import Level
+from dsr.identity import Level, read_token
 from dsr.log import logger
+from dsr.requests import has_begun
 from dsr.signing_key import public_keys
 from dsr.web.following import Following
 from dsr.web.forms import Form
@@ -30,6 +31,8 @@ class Deleting:
             Route("POST", f"{case}/confirm-deletion", self.confirm),
             Route("GET", f"{case}/certificate", self.certificate),
             Route("GET", KEY_PATH, self.key),
+            Route("GET", "/cancel/{token}", self.cancel_link),
+            Route("POST", "/cancel/{token}", self.cancel),
         )
 
     def confirm(self, request: Request) -> Answer:
@@ -53,6 +56,32 @@ class Deleting:
             # The page asks for what was missing: a proof that is fresh.
             logger.info("the deletion was not confirmed", case_id=case_id, reason=type(error).__name__)
         return see(request, f"/requests/{case_id}")
+
+    def cancel_link(self, request: Request) -> Answer:
+        """The page behind the link of a mail that announces a deletion. Only its button cancels."""
+        case = self._to_cancel(request)
+        if case is None:
+            return self.frame.page(request, "link_used", 404)
+        token = request.parameters["token"]
+        return self.frame.page(
+            request, "cancel", case=case, token=token, too_late=has_begun(case) or case.ended
+        )
+
+    def cancel(self, request: Request) -> Answer:
+        """Cancel: whoever reads the mail of the account may, since it can only keep what there is."""
+        case = self._to_cancel(request)
+        if case is None:
+            return self.frame.page(request, "link_used", 404)
+        try:
+            self.frame.requests.cancel(case.case_id)
+        except Refused:
+            logger.info("too late to cancel", case_id=case.case_id)
+        return see(request, f"/cancel/{request.parameters['token']}")
+
+    def _to_cancel(self, request: Request) -> Case | None:
+        token = read_token(request.parameters["token"])
+        found = self.frame.door.find_cancel(token) if token else None
+        return self.frame.case(found) if found else None
 
     def certificate(self, request: Request) -> Answer:
         """The certificate as a file, to who may see the case."""

@@ -245,6 +245,7 @@ EVENTS = {
     "expired": "Not confirmed in time",
     "closed": "Closed",
     "withdrawn": "Withdrawn by the requester",
+    "cancelled": "Cancelled by the link in its mail",
     "downloaded": "Downloaded",
     "looked_at": "Personal content looked at",
 }
