@@ -1,4 +1,4 @@
-"""A person's access request through the deployed product, from proven identity to the finished bundle.
+"""Requests through the deployed product: a copy from proof to bundle, a deletion from yes to certificate.
 
 Measured on the local cloud with everything deployed as in `make demo`: the persona with some fifty records in
 all eight stores asks in the form, proves their mailbox and signs in as a browser does. The clock runs from
@@ -19,14 +19,11 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from statistics import median
 from typing import Any
 
-import psutil
-
-from benchmarks import histories, machine
+from benchmarks import erasure, histories, machine
+from benchmarks.cases import Run, case_item, cpu, executions, finished, moments, wait
 from benchmarks.figures import Figure, figure
 from infra.local import demo, down, processes
 from infra.local.browser import Browser
@@ -44,17 +41,6 @@ RECORDS = range(40, 61)
 TRANSITIONS_BUDGET = 70
 INVOCATIONS_BUDGET = 23
 WARM_UP = 3
-PATIENCE = 60.0  # seconds that any one thing may take
-
-
-@dataclass(frozen=True)
-class Run:
-    """One request: seconds, processor seconds by who spent them, what it counted, where the time went."""
-
-    seconds: float
-    cpu: dict[str, float]
-    counts: histories.Counts
-    path: histories.Path
 
 
 def measure(rounds: int, port: int, people: int, say: Callable[[str], None]) -> list[Figure]:
@@ -70,8 +56,10 @@ def measure(rounds: int, port: int, people: int, say: Callable[[str], None]) -> 
                     say(f"{name} {number + 1}: {run.seconds:.2f} s, {_told(run)}, {machine.load()}")
         calls = aws_calls(few)
         empty = empty_invocation(few)
+        deleted = erasure.measure(clouds, rounds, WARM_UP, say)
     say(f"calls: {dict(calls.most_common())}")
-    return list(_figures(runs, people, sum(calls.values()), empty))
+    held = {"few": people, "many": people * OTHERS}
+    return [*_figures(runs, people, sum(calls.values()), empty), *erasure.figures(deleted, held)]
 
 
 def _figures(runs: dict[str, list[Run]], people: int, calls: int, empty: float) -> Iterator[Figure]:
@@ -121,15 +109,15 @@ def _told(run: Run) -> str:
 def request(running: Running) -> Run:
     """Play one request. Raises BenchmarkError if it is not what is to be measured."""
     case, confirm = until_sign_in(running)
-    before = _cpu(running)
+    before = cpu(running)
     confirm()
-    arn = _finished(running, case)
-    after = _cpu(running)
-    moments, records = _moments(running, case)
+    arn = finished(running, case, "ready")
+    after = cpu(running)
+    when, records = moments(running, case, "gathered")
     if records not in RECORDS:
         raise machine.BenchmarkError(f"the request found {records} records, not about fifty")
-    began, ended = moments["signed_in"], moments["bundled"]
-    own, stores = _histories(running, arn)
+    began, ended = when["signed_in"], when["bundled"]
+    own, stores = executions(running, arn)
     return Run(
         (ended - began).total_seconds(),
         {who: after[who] - before[who] for who in before},
@@ -148,85 +136,8 @@ def until_sign_in(running: Running) -> tuple[str, Callable[[], object]]:
     page = demo.prove(browser, running.cloud, page, person, asked_at)
     page = demo.wait_until(browser, page, lambda page: page.has_form(action="/sign-in"))
     # Signed in before the workflow waits, the case would be read once less.
-    _wait(lambda: _case(running, case).get("token", {}).get("S"), f"case {case} waits for its sign-in")
+    wait(lambda: case_item(running, case).get("token", {}).get("S"), f"case {case} waits for its sign-in")
     return case, lambda: demo.sign_in(browser, page, person)
-
-
-def _finished(running: Running, case: str) -> str:
-    """Wait for the end of the request's execution; returns its ARN. Raises BenchmarkError if it failed."""
-    states = running.cloud.client("stepfunctions")
-    machines = states.list_state_machines()["stateMachines"]
-    own = next(m["stateMachineArn"] for m in machines if m["name"] == "dsr-request")
-    arn = f"{own.replace(':stateMachine:', ':execution:')}:{case}-1"
-    # Seldom: whoever asks takes processor time from what is measured.
-    _wait(
-        lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING", f"case {case} ends", 0.25
-    )
-    status = states.describe_execution(executionArn=arn)["status"]
-    if status != "SUCCEEDED" or _case(running, case)["state"]["S"] != "ready":
-        raise machine.BenchmarkError(f"case {case} ended {_case(running, case)['state']['S']} ({status})")
-    return arn
-
-
-def _case(running: Running, case: str) -> dict[str, Any]:
-    table = running.cloud.client("dynamodb")
-    key = {"case_id": {"S": case}, "part": {"S": "case"}}
-    item: dict[str, Any] = table.get_item(TableName="dsr-cases", Key=key, ConsistentRead=True)["Item"]
-    return item
-
-
-def _moments(running: Running, case: str) -> tuple[dict[str, datetime], int]:
-    """When each event of the case was, by its name; and how many records were gathered."""
-    items = running.cloud.client("dynamodb").query(
-        TableName="dsr-cases",
-        KeyConditionExpression="case_id = :case AND begins_with(part, :event)",
-        ExpressionAttributeValues={":case": {"S": case}, ":event": {"S": "event#"}},
-    )["Items"]
-    moments = {item["name"]["S"]: datetime.fromisoformat(item["at"]["S"]) for item in items}
-    gathered = next(item for item in items if item["name"]["S"] == "gathered")
-    return moments, int(gathered["about"]["M"]["records"]["S"])
-
-
-def _histories(running: Running, arn: str) -> tuple[list[histories.Event], list[list[histories.Event]]]:
-    """The events of a request's execution, and those of each execution that it started."""
-    states = running.cloud.client("stepfunctions")
-
-    def events(execution: str) -> list[histories.Event]:
-        pages = states.get_paginator("get_execution_history").paginate(executionArn=execution)
-        return [event for page in pages for event in page["events"]]
-
-    own = events(arn)
-    outputs = [
-        json.loads(e["taskSucceededEventDetails"]["output"]) for e in own if e["type"] == "TaskSucceeded"
-    ]
-    return own, [
-        events(out["ExecutionArn"]) for out in outputs if isinstance(out, dict) and "ExecutionArn" in out
-    ]
-
-
-def _cpu(running: Running) -> dict[str, float]:
-    """Processor seconds so far of the local cloud itself, of the functions, and of the database."""
-    spent = {"the local cloud": 0.0, "the functions": 0.0, "the database": 0.0}
-    ours = set(processes.left_over(running.home))
-    for process in psutil.process_iter(["pid", "name", "cmdline", "cpu_times"]):
-        times = process.info["cpu_times"]
-        if times is None:
-            continue
-        if process.info["pid"] in ours:
-            cloud = (process.info["cmdline"] or [])[-2:] == ["-m", "ministack"]
-            spent["the local cloud" if cloud else "the functions"] += times.user + times.system
-        elif process.info["name"] == "postgres" and _of_home(process, running.home):
-            # Of children too: a connection's own process is gone once it is closed.
-            spent["the database"] += times.user + times.system + times.children_user + times.children_system
-    return spent
-
-
-def _of_home(process: psutil.Process, home: Home) -> bool:
-    try:
-        parents = [process, *process.parents()]
-        return any(str(home.database.resolve()) in parent.cmdline() for parent in parents)
-    except psutil.Error:
-        return False
 
 
 # -- counting calls, and what invoking costs ---------------------------------------------------------
@@ -238,7 +149,7 @@ def aws_calls(running: Running) -> Counter[str]:
     _record(running, on=True)
     try:
         confirm()
-        _finished(running, case)
+        finished(running, case, "ready")
     finally:
         _record(running, on=False)
     trail = running.cloud.client("cloudtrail")
@@ -306,11 +217,3 @@ def _cloud(name: str, port: int, people: int) -> Iterator[Running]:
         finally:
             down.take_down(home)
             home.erase()
-
-
-def _wait(condition: Callable[[], object], what: str, every: float = 0.1) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise machine.BenchmarkError(f"waited {PATIENCE:.0f} s in vain: {what}")
-        time.sleep(every)
