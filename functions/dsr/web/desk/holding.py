@@ -31,9 +31,9 @@ class Holding:
     def hold_collection(self, request: Request, agent: Agent) -> Answer:
         """Place a hold on a collection of the map."""
         path = request.form.get("path", "")
-        if path not in self.frame.plan().collections:
-            return self._list(request, agent, {"path": ERRORS["hold_path"]}, 422)
         hold, errors = _read(request, agent, Scope.COLLECTION, path, "")
+        if path not in self.frame.plan().collections:
+            errors = {"path": ERRORS["hold_path"], **errors}
         if errors:
             return self._list(request, agent, errors, 422)
         self._book.place(hold)
