@@ -26,6 +26,7 @@ class Settings:
     bundles_bucket: str
     signing_keys: str
     bundle_days: int = 14
+    bundle_megabytes: int = 10_000  # what is larger comes in several zips
     budget_seconds: int = 240
 
 
@@ -55,9 +56,10 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
         key,
         started + min(settings.budget_seconds, remaining),
         settings.signing_keys,
+        limit=settings.bundle_megabytes * 1_000_000,
     )
     try:
-        size = builder.run(made_at)
+        made = builder.run(made_at)
     except StoreFault as fault:
         # What was gathered no longer fits the store: that visit is gathered again when a person says so.
         visit = plan.visit_of(fault.about.partition(":")[0]).visit
@@ -78,10 +80,12 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
             attention=points, resume=State.BUNDLING,
         )  # fmt: skip
         return {"outcome": "needs_attention"}
-    if size is None:
+    if made is None:
         return {"outcome": "continue"}
     expires_at = made_at + timedelta(days=settings.bundle_days)
-    made = {"key": key, "size": size, "expires_at": expires_at.isoformat()}
-    book.move(case, State.READY, "bundled", "workflow", bundle=made, expires_at=expires_at)
+    # `parts` only where there are several; `key` is the first.
+    found = {"key": key, "size": sum(part["size"] for part in made), "expires_at": expires_at.isoformat()}
+    found |= {"parts": made} if len(made) > 1 else {}
+    book.move(case, State.READY, "bundled", "workflow", bundle=found, expires_at=expires_at)
     staging.remove("")
     return {"outcome": "done"}

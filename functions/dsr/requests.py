@@ -62,6 +62,11 @@ def has_bundle(case: Case) -> bool:
     return case.state in (State.READY, State.DELIVERED) and bool(case.bundle.get("key"))
 
 
+def zips_of(case: Case) -> list[dict[str, Any]]:
+    """The zips of the case's bundle, in order: key and size of each."""
+    return list(case.bundle.get("parts") or [{"key": case.bundle["key"], "size": case.bundle.get("size", 0)}])
+
+
 def has_begun(case: Case) -> bool:
     """Whether a deletion erases, or stopped while it did: then nothing can be taken back any more."""
     return case.state in _ERASING or case.resume in _ERASING
@@ -225,22 +230,26 @@ class Requests:
         """Whether there is a bundle and this session proved freshly enough who it is."""
         return has_bundle(case) and self.is_proven(case, grant, at)
 
-    def download(self, case_id: str, grant: Grant) -> str:
-        """A link to the bundle that lives for minutes; the first makes the case delivered.
+    def download(self, case_id: str, grant: Grant, number: int = 1) -> str:
+        """A link to a zip of the bundle that lives for minutes; the first makes the case delivered.
 
-        Raises NotFound, and Refused without a bundle or a fresh proof.
+        `number`: which, where the bundle comes in several. Raises NotFound, and Refused without such a zip
+        or a fresh proof.
         """
 
         def decide(case: Case) -> _Change | None:
-            if not self.may_download(case, grant, time.time()):
+            if not self.may_download(case, grant, time.time()) or not 1 <= number <= len(zips_of(case)):
                 raise Refused("no bundle, or no fresh proof")
             about = {"proof": level_needed(case).name.lower()}
+            about |= {"part": str(number)} if len(zips_of(case)) > 1 else {}
             return _Change(State.DELIVERED, "downloaded", about, {"downloads": case.downloads + 1})
 
         case = self._change(case_id, decide)
+        zips = zips_of(case)
+        which = f"-{number}-of-{len(zips)}" if len(zips) > 1 else ""
         return self._link(
-            case.bundle["key"],
-            ResponseContentDisposition=f'attachment; filename="your-data-{case_id}.zip"',
+            zips[number - 1]["key"],
+            ResponseContentDisposition=f'attachment; filename="your-data-{case_id}{which}.zip"',
             ResponseContentType="application/zip",
         )
 

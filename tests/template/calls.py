@@ -26,6 +26,10 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "aws": {
         "sts.assume_role": [("sts:AssumeRole", "store role")],
     },
+    "bundle.copying": {
+        # Reading the original is its owner's to allow: where they do not, it passes through.
+        "s3.upload_part_copy": [("s3:PutObject", BUNDLE)],
+    },
     "bundle.upload": {
         "s3.create_multipart_upload": [("s3:PutObject", BUNDLE)],
         "s3.upload_part": [("s3:PutObject", BUNDLE)],
@@ -185,6 +189,7 @@ ENCRYPTION = {
     "s3.put_object": ["kms:GenerateDataKey"],
     "s3.create_multipart_upload": ["kms:GenerateDataKey", "kms:Decrypt"],
     "s3.upload_part": ["kms:GenerateDataKey", "kms:Decrypt"],
+    "s3.upload_part_copy": ["kms:GenerateDataKey", "kms:Decrypt"],
     "s3.complete_multipart_upload": ["kms:GenerateDataKey", "kms:Decrypt"],
 }
 

@@ -424,3 +424,28 @@ def test_names_begin_with_the_deployments(stack: Stack) -> None:
                 assert resource["Properties"][key].startswith("privacy-"), name
     whole = str(other.resources).replace("craftzone-dsr-", "")
     assert "dsr-" not in whole, "a name that is not made from the parameter"
+
+
+def test_what_s3_may_copy_is_what_its_owners_named_and_nothing_without(stack: Stack) -> None:
+    named = "arn:aws:s3:::films/*,arn:aws:s3:::pictures/2026/*"
+    key = "arn:aws:kms:eu-west-1:111122223333:key/1234"
+    lent = Stack(CopySources=named, CopyKeys=key)
+    added = [s for s in _policy(lent) if s not in _policy(stack)]
+    assert added == [
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+            "Resource": named.split(","),
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt"],
+            "Resource": [key],
+            "Condition": {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}},
+        },
+    ]
+
+
+def _policy(stack: Stack) -> list[dict[str, Any]]:
+    statements = stack.properties("BuildBundleRole")["Policies"][0]["PolicyDocument"]["Statement"]
+    return [statement for statement in statements if isinstance(statement, dict)]

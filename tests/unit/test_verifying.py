@@ -7,8 +7,10 @@ import re
 import shutil
 import subprocess
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -121,18 +123,57 @@ def test_bytes_that_were_flipped_are_found_wherever_they_lie(tmp_path: Path) -> 
         assert main(["bundle", "verify", str(path), "--key", str(key)]) == 1
 
 
-def test_several_zips_are_one_bundle(tmp_path: Path) -> None:
-    def first(held: dict[str, bytes]) -> None:
-        del held["data/a/notes.jsonl"]
+def test_several_zips_are_one_bundle_and_each_holds_by_itself(tmp_path: Path) -> None:
+    def volume(number: int, made_at: str = "2026-03-02T12:00:00+00:00") -> Path:
+        def change(held: dict[str, bytes]) -> None:
+            files = {f"files/{number}.png": bytes([number])}
+            said = json.loads(manifest_of(files)) | {"volume": number, "volumes": 3, "made_at": made_at}
+            manifest = json.dumps(said).encode()
+            held.clear()
+            held.update({**files, "manifest.json": manifest})
+            held["manifest.sig"] = KEY.sign(manifest, ec.ECDSA(SHA256()))
 
-    def second(held: dict[str, bytes]) -> None:
-        for name in [n for n in held if n != "data/a/notes.jsonl"]:
-            del held[name]
+        return bundle(tmp_path / f"{number}-{made_at[:4]}.zip", change)
 
-    one, two = bundle(tmp_path / "1.zip", first), bundle(tmp_path / "2.zip", second)
-    assert verify_bundle([one, two], PEM).faults == []
-    assert verify_bundle([two, one], PEM).faults == []
-    assert verify_bundle([one], PEM).faults == ["data/a/notes.jsonl is missing"]
+    one, two, three = volume(1), volume(2), volume(3)
+    for given in ([one, two, three], [three, one, two], [two]):
+        assert verify_bundle(given, PEM).faults == []
+    assert verify_bundle([one, three], PEM).faults == ["zip 2 of the bundle is missing"]
+    assert verify_bundle([one, two, two, three], PEM).faults == ["zip 2 of the bundle is given twice"]
+    assert verify_bundle([one, two, volume(3, "2027")], PEM).faults == ["the zips are of different bundles"]
+
+
+@pytest.mark.parametrize(("pieces", "crc32"), [(True, True), (False, True), (True, False)])
+def test_of_a_very_large_file_each_piece_or_its_sum_is_checked(
+    tmp_path: Path, pieces: bool, crc32: bool
+) -> None:
+    content = bytes(range(256)) * 40
+
+    def change(held: dict[str, bytes]) -> None:
+        said = json.loads(manifest_of({"files/x.bin": content}))
+        [file] = said["files"]
+        file["sha256"] = ""
+        cuts = [content[at : at + 1000] for at in range(0, len(content), 1000)]
+        if pieces:
+            file["pieces"] = [hashlib.sha256(cut).hexdigest() for cut in cuts]
+        file["crc32"] = f"{zlib.crc32(content) if crc32 else 0:08x}"
+        manifest = json.dumps(said).encode()
+        held.clear()
+        held.update({"files/x.bin": content, "manifest.json": manifest})
+        held["manifest.sig"] = KEY.sign(manifest, ec.ECDSA(SHA256()))
+
+    with mock.patch("dsr.bundle.verifying.PIECE", 1000):
+        path = bundle(tmp_path / "b.zip", change)
+        faults = verify_bundle([path], PEM).faults
+        assert faults == ([] if crc32 else ["files/x.bin was changed: its CRC-32 is another"])
+        with zipfile.ZipFile(path) as archive:
+            held = {name: archive.read(name) for name in archive.namelist()}
+        held["files/x.bin"] = content[:1500] + b"!" + content[1501:]
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, said in held.items():
+                archive.writestr(name, said)
+        [fault] = verify_bundle([path], PEM).faults
+        assert fault.startswith("files/x.bin was changed")
 
 
 def test_what_is_no_bundle_is_told(tmp_path: Path) -> None:

@@ -1,33 +1,31 @@
 """Building the bundle of a case, member by member, within a time budget, resumable between members."""
 
-import base64
 import json
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from dsr.aws import client_as
-from dsr.bundle.archive import Archive, Member
+from dsr.bundle.archive import PIECE, Entry
+from dsr.bundle.copying import HEAD, WORTH_COPYING, CannotCopyError, Copying, copy_some, plan_copies
 from dsr.bundle.datafiles import FILE, SliceWriter, Table
 from dsr.bundle.names import safe_name
+from dsr.bundle.originals import read_head, read_range
 from dsr.bundle.package import PACKAGE, data_package
 from dsr.bundle.page import render_index, script
 from dsr.bundle.signature import MANIFEST, SIGNATURE, sign_manifest
-from dsr.bundle.upload import Upload, UploadState
+from dsr.bundle.volumes import Volumes
 from dsr.case import Case, Requester
 from dsr.datamap.plan import Collection, Plan
-from dsr.errors import StoreFault
 from dsr.gathering import parts_of, proven_contacts, read_parts, staged
 from dsr.redaction.own import Own, must_read
 from dsr.redaction.review import Finds, Found, Review
 from dsr.redaction.screen import Screen, report_lines
 from dsr.staging import Staging
 
-_CHUNK = 1024 * 1024
 REPORT = "redactions.json"
 EXPLAINED = (
     "A copy must not harm others (GDPR Art. 15(4)). Email addresses and phone numbers of other people in "
@@ -48,9 +46,7 @@ class ReviewNeeded(Exception):
 class _Progress:
     """Where the building is; sealed in staging, since it holds names of files and some records."""
 
-    upload: dict[str, Any]
-    directory: list[dict[str, Any]] = field(default_factory=list)
-    members: list[dict[str, Any]] = field(default_factory=list)
+    volumes: list[dict[str, Any]] = field(default_factory=list)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)  # `Table` by collection path
     done: list[str] = field(default_factory=list)  # steps
     own: dict[str, Any] = field(default_factory=dict)  # the subject's own addresses, numbers, names
@@ -58,10 +54,13 @@ class _Progress:
     found: dict[str, Any] = field(default_factory=dict)  # what a person must look at
     replaced: dict[str, list[list[Any]]] = field(default_factory=dict)  # by collection path
     withheld: dict[str, list[int]] = field(default_factory=dict)  # which originals, by collection path
+    copying: dict[str, Any] = field(default_factory=dict)  # of an original that S3 copies
+    entry: dict[str, Any] = field(default_factory=dict)  # of one that passes through
+    passing: list[str] = field(default_factory=list)  # stores whose originals S3 may not copy
 
 
 class BundleBuilder:
-    """The bundle of one case, written to `bucket` under `key`."""
+    """The bundle of one case, written to `bucket` under `key`; several zips beyond `limit` bytes."""
 
     def __init__(
         self,
@@ -74,10 +73,13 @@ class BundleBuilder:
         ends_at: float,
         signing_keys: str,
         clock: Callable[[], float] = time.monotonic,
+        limit: int = 10 * 1000**3,
     ) -> None:
         self._plan, self._case, self._staging = plan, case, staging
         self._requester = requester
-        self._bucket, self._key = bucket, key
+        self._volumes = Volumes(bucket, key, staging, limit)
+        # So large that there are parts enough for all of them in one object.
+        self._copied_from = max(WORTH_COPYING, limit // 2000)
         self._ends_at, self._clock = ends_at, clock
         self._signing_keys = signing_keys
         self._taken: dict[str, set[str]] = {}  # names of files per store
@@ -88,51 +90,47 @@ class BundleBuilder:
         self._finds = Finds(staging, self._found)
         self._screens: dict[str, Screen] = {}  # by collection path
 
-    def run(self, made_at: datetime) -> int | None:
-        """Build until finished (returns the size in bytes) or out of time (None: call again).
+    def run(self, made_at: datetime) -> list[dict[str, Any]] | None:
+        """Build until finished (returns key and size of each zip) or out of time (None: call again).
 
         Raises StoreFault if an original cannot be read any more, and ReviewNeeded if a person must look at
         something first: what they decide, the next bundle goes by.
         """
-        progress, archive, upload = self._continue()
+        progress = self._continue()
         done = set(progress.done)
         self._take_up_screens(progress)
         self._tables = {path: Table(**table) for path, table in progress.tables.items()}
         for path, table in self._tables.items():
             names = self._taken.setdefault(path.partition(".")[0], set())
             names.update(name.rsplit("/", 1)[-1].casefold() for name, _ in table.files)
-        for name, step in self._steps(progress, archive):
+        for name, step in self._steps(progress):
             if name in done:
                 continue
-            step()
-            progress.done.append(name)
-            if self._clock() >= self._ends_at:
-                self._save(progress, archive, upload)
+            if step() is not False:
+                progress.done.append(name)
+            if self._is_late():
+                self._save(progress)
                 return None
-        self._close(progress, archive, made_at)
-        archive.finish()
-        return upload.tell()
+        return self._close(made_at)
 
-    def _continue(self) -> tuple[_Progress, Archive, Upload]:
+    def _is_late(self) -> bool:
+        return self._clock() >= self._ends_at
+
+    def _continue(self) -> _Progress:
         saved = self._staging.get_json("bundle/progress")
         if saved is not None:
             progress = _Progress(**saved)
-            state = UploadState(**{**progress.upload, "rest": base64.b64decode(progress.upload["rest"])})
-            upload = Upload(self._bucket, self._key, state)
-            # It is over when a call was killed between making the object and saying so.
-            if upload.is_open():
-                return progress, Archive(upload, progress.directory), upload
-        upload = Upload.begin(self._bucket, self._key)
-        return _Progress({}), Archive(upload), upload
+            if self._volumes.take_up(progress.volumes):
+                return progress
+        self._volumes.begin()
+        return _Progress()
 
     def forget(self) -> None:
         """Begin anew at the next call."""
         self._staging.remove("bundle/")
 
-    def _save(self, progress: _Progress, archive: Archive, upload: Upload) -> None:
-        state = asdict(upload.pause())
-        progress.upload = {**state, "rest": base64.b64encode(state["rest"]).decode()}
-        progress.directory = archive.pause()
+    def _save(self, progress: _Progress) -> None:
+        progress.volumes = self._volumes.save()
         progress.tables = {path: asdict(table) for path, table in self._tables.items()}
         progress.own, progress.found = self._own.as_json(), asdict(self._found)
         progress.replaced |= {
@@ -169,7 +167,8 @@ class BundleBuilder:
             self._review.put(self._found)
             raise ReviewNeeded(list(dict.fromkeys(group.partition("|")[0] for group in self._found.counts)))
 
-    def _steps(self, progress: _Progress, archive: Archive) -> Iterator[tuple[str, Callable[[], None]]]:
+    def _steps(self, progress: _Progress) -> Iterator[tuple[str, Callable[[], bool | None]]]:
+        """What is to be done, by name. A step that returns False is not through, and is taken again."""
         for collection in must_read(self._plan.collections.values()):
             parts = parts_of(self._staging, self._plan, collection.path, "staged", 0, self._places)
             for number in range(len(parts)):
@@ -186,7 +185,7 @@ class BundleBuilder:
             while number == 0 or table.parts < len(parts):
                 yield (
                     f"data:{collection.path}:{number}",
-                    lambda c=collection, t=table, p=parts: self._slice(c, t, p, progress, archive),  # type: ignore[misc]
+                    lambda c=collection, t=table, p=parts: self._slice(c, t, p, progress),  # type: ignore[misc]
                 )
                 number += 1
         yield "review", self._ask
@@ -198,20 +197,20 @@ class BundleBuilder:
             ):
                 yield (
                     f"file:{collection.path}:{number}",
-                    lambda c=collection, o=original, p=path: self._file(c, o, p, progress, archive),  # type: ignore[misc]
+                    lambda c=collection, o=original, p=path: self._file(c, o, p, progress),  # type: ignore[misc]
                 )
 
-    def _slice(
-        self, collection: Collection, table: Table, parts: list[str], progress: _Progress, archive: Archive
-    ) -> None:
+    def _slice(self, collection: Collection, table: Table, parts: list[str], progress: _Progress) -> None:
         """Write the next slice of a collection's records: JSON Lines, CSV, the pages of the viewer."""
-        writer = SliceWriter(archive, collection, table)
+        self._volumes.make_room()
+        writer = SliceWriter(self._volumes.archive, collection, table)
         while table.parts < len(parts) and not writer.is_full:
             found = read_parts(self._staging, [parts[table.parts]])
             writer.add(self._disclosed(collection, table, record, progress) for record in found)
             table.parts += 1
         self._finds.flush()
-        progress.members += map(asdict, writer.finish())
+        for member in writer.finish():
+            self._volumes.add(member)
 
     def _disclosed(
         self, collection: Collection, table: Table, record: dict[str, Any], progress: _Progress
@@ -238,46 +237,99 @@ class BundleBuilder:
             skipped = set(withheld)
             yield from (original for number, original in enumerate(originals) if number not in skipped)
 
-    def _file(
-        self,
-        collection: Collection,
-        original: dict[str, Any],
-        path: str,
-        progress: _Progress,
-        archive: Archive,
-    ) -> None:
-        content = self._content(collection, original)
-        member = archive.add(path, content, compress=False, size=original["size"])
-        progress.members.append(asdict(member))
+    def _file(self, collection: Collection, original: dict[str, Any], path: str, progress: _Progress) -> bool:
+        """Write one original; False if time is up before its end."""
+        size = original["size"]
+        if not progress.copying and not progress.entry:
+            self._volumes.make_room(size)
+        if not progress.entry and size >= self._copied_from and collection.store not in progress.passing:
+            try:
+                return self._copy(collection, original, path, progress)
+            except CannotCopyError:
+                progress.copying = {}
+                progress.passing.append(collection.store)
+        return self._pass(collection, original, path, progress)
 
-    def _content(self, collection: Collection, original: dict[str, Any]) -> Iterator[bytes]:
-        version = {"VersionId": original["version"]} if original["version"] else {}
-        s3 = client_as(self._plan.stores[collection.store].access, "s3")
-        try:
-            answer = s3.get_object(Bucket=original["bucket"], Key=original["object_key"], **version)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed"):
-                raise StoreFault(
-                    "malformed_data", f"{collection.path}: an original was removed meanwhile"
-                ) from None
-            if code == "AccessDenied":
-                raise StoreFault("missing_permission", f"{collection.path}: GetObject") from None
-            raise
-        yield from answer["Body"].iter_chunks(_CHUNK)
+    def _copy(self, collection: Collection, original: dict[str, Any], path: str, progress: _Progress) -> bool:
+        """Have S3 copy the original, but for its first bytes; False if time is up before its end.
 
-    def _close(self, progress: _Progress, archive: Archive, made_at: datetime) -> None:
-        report = json.dumps(self._report(), indent=1, ensure_ascii=False).encode()
-        progress.members.append(asdict(archive.add(REPORT, [report])))
+        Raises CannotCopyError if it has to pass through.
+        """
+        upload, size = self._volumes.upload, original["size"]
+        if progress.copying:
+            copying = Copying(**progress.copying)
+        else:
+            etag = read_head(self._store_of(collection), collection.path, original).etag
+            ranges = plan_copies(size, upload.share(size, self._volumes.limit))
+            copying = Copying(etag, [list(r) for r in ranges])
+        if not copying.ranges:
+            raise CannotCopyError("more parts than there are")
+        lies = {"Bucket": original["bucket"], "Key": original["object_key"]}
+        lies |= {"VersionId": original["version"]} if original["version"] else {}
+        source = {"CopySource": lies, "CopySourceIfMatch": copying.etag}
+        while not copying.done:
+            copy_some(copying, upload.target, source, upload.first_copied)
+            if self._is_late() and not copying.done:
+                progress.copying = asdict(copying)
+                return False
+        store = self._store_of(collection)
+        known = read_head(store, collection.path, original, copying.etag)
+        first = b"".join(read_range(store, collection.path, original, copying.etag, 0, HEAD))
+        if known.crc is not None and known.crc != copying.crc(zlib.crc32(first)):
+            # One of the two is wrong, and nobody can tell which: the bytes themselves are asked.
+            raise CannotCopyError("another checksum than S3 keeps")
+        self._volumes.add(self._volumes.archive.add_copied(path, first, copying, size, known.sha256))
+        progress.copying = {}
+        return True
+
+    def _pass(self, collection: Collection, original: dict[str, Any], path: str, progress: _Progress) -> bool:
+        """Have the original pass through, piece by piece; False if time is up before its end."""
+        archive, size, store = self._volumes.archive, original["size"], self._store_of(collection)
+        entry, etag = Entry(**progress.entry["entry"]) if progress.entry else None, ""
+        if entry is None:
+            # A file of one piece needs no second look: what is read is one answer.
+            etag = read_head(store, collection.path, original).etag if size > PIECE else ""
+            entry = archive.begin(path, size)
+        else:
+            etag = progress.entry["etag"]
+        while True:
+            end = min(size, entry.written + PIECE)
+            archive.append(entry, read_range(store, collection.path, original, etag, entry.written, end))
+            if entry.written >= size:
+                break
+            if self._is_late():
+                progress.entry = {"entry": asdict(entry), "etag": etag}
+                return False
+        self._volumes.add(archive.end(entry))
+        progress.entry = {}
+        return True
+
+    def _store_of(self, collection: Collection) -> Any:
+        return client_as(self._plan.stores[collection.store].access, "s3")
+
+    def _close(self, made_at: datetime) -> list[dict[str, Any]]:
+        """Write the overview into the first zip, a signed manifest into each, and make them."""
+        made = []
+        numbers = self._volumes.each()
+        for number in numbers:
+            self._volumes.turn_to(number)
+            archive = self._volumes.archive
+            if number == 0:
+                for path, content in self._overview(made_at):
+                    self._volumes.add(archive.add(path, [content]))
+            manifest = self._manifest(number, len(numbers), made_at)
+            archive.add(MANIFEST, [manifest])
+            archive.add(SIGNATURE, [sign_manifest(manifest, self._signing_keys)], compress=False)
+            made.append(self._volumes.finish())
+        return made
+
+    def _overview(self, made_at: datetime) -> Iterator[tuple[str, bytes]]:
+        """What tells of all that is in the bundle: path and content."""
+        yield REPORT, json.dumps(self._report(), indent=1, ensure_ascii=False).encode()
+        yield PACKAGE, data_package(self._plan, self._case.case_id, self._tables)
+        yield "viewer/viewer.js", script()
         page = render_index(self._plan, self._case, self._tables, self._missing(), made_at)
-        package = data_package(self._plan, self._case.case_id, self._tables)
-        for path, content in (
-            (PACKAGE, package), ("viewer/viewer.js", script()), ("index.html", page.encode())
-        ):  # fmt: skip
-            progress.members.append(asdict(archive.add(path, [content])))
-        manifest = self._manifest(progress, made_at)
-        archive.add(MANIFEST, [manifest])
-        archive.add(SIGNATURE, [sign_manifest(manifest, self._signing_keys)], compress=False)
+        yield "index.html", page.encode()
 
     def _report(self) -> dict[str, Any]:
         """What was replaced or left out, where and why: no values."""
@@ -302,8 +354,12 @@ class BundleBuilder:
                     missing.add(collection.path)
         return [path for path in self._plan.collections if path in missing]
 
-    def _manifest(self, progress: _Progress, made_at: datetime) -> bytes:
-        members = [asdict(Member(**m)) for m in progress.members]
+    def _manifest(self, number: int, volumes: int, made_at: datetime) -> bytes:
+        """What the zip of that number holds, of so many."""
+        members = [
+            {name: said for name, said in member.items() if said or name in ("size", "sha256")}
+            for member in self._volumes.members
+        ]
         collections = [
             {"store": c.store, "collection": c.name, "records": self._tables[c.path].records}
             for c in self._plan.collections.values()
@@ -317,6 +373,8 @@ class BundleBuilder:
             "made_at": made_at.isoformat(),
             "outcome": self._case.outcome,
             "missing": self._missing(),
+            "volume": number + 1,
+            "volumes": volumes,
             "collections": collections,
             "files": members,
         }

@@ -4,15 +4,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsr.aws import client
+from dsr.bundle.copying import MOST_PARTS
 
-# S3: parts of 5 MiB to 5 GiB, at most 10,000 of them. Parts grow with the object, so that
-# 10,000 of them hold more than the 5 TB an object may have, while memory stays at one part.
+# Parts grow with what is streamed, so that as many as S3 takes hold more than an object may have, while
+# memory stays at one part.
 _FIRST_PART = 8 * 1024 * 1024
 _PARTS_PER_SIZE = 1000
 
 
 def part_size(number: int) -> int:
-    """The size in bytes of part `number` (from 1): doubles every 1,000 parts."""
+    """The size in bytes of the streamed part `number` (from 1): doubles every 1,000 parts."""
     return _FIRST_PART << ((number - 1) // _PARTS_PER_SIZE)
 
 
@@ -21,7 +22,8 @@ class UploadState:
     """Where the upload stands. `rest`: bytes too few for a part yet."""
 
     upload_id: str
-    parts: list[str] = field(default_factory=list)  # entity tags, in order
+    parts: list[list[str]] = field(default_factory=list)  # entity tag and CRC-32 as S3 says it, in order
+    streamed: int = 0  # how many of them went through us
     written: int = 0
     rest: bytes = b""
 
@@ -40,7 +42,10 @@ class Upload:
         s3 = client("s3")
         for stale in s3.list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", ()):
             s3.abort_multipart_upload(Bucket=bucket, Key=stale["Key"], UploadId=stale["UploadId"])
-        made = s3.create_multipart_upload(Bucket=bucket, Key=key, ContentType="application/zip")
+        # With a checksum per part: S3 then tells that of a part which it copies, too.
+        made = s3.create_multipart_upload(
+            Bucket=bucket, Key=key, ContentType="application/zip", ChecksumAlgorithm="CRC32"
+        )
         return cls(bucket, key, UploadState(made["UploadId"]))
 
     def is_open(self) -> bool:
@@ -56,10 +61,40 @@ class Upload:
         """Append `content`."""
         self._buffer += content
         self.state.written += len(content)
-        while len(self._buffer) >= (size := part_size(len(self.state.parts) + 1)):
+        while len(self._buffer) >= (size := part_size(self.state.streamed + 1)):
             self._send(bytes(memoryview(self._buffer)[:size]))
             del self._buffer[:size]
         return len(content)
+
+    @property
+    def target(self) -> dict[str, str]:
+        """What a call names to put a part into it."""
+        return {"Bucket": self._bucket, "Key": self._key, "UploadId": self.state.upload_id}
+
+    def share(self, size: int, limit: int) -> int:
+        """How many parts a file of `size` may be copied in, if enough are to be left for the rest.
+
+        `limit`: the bytes that the object is to have at most.
+        """
+        left = MOST_PARTS // 2 - (len(self.state.parts) - self.state.streamed)
+        # Its part of what is left, less one for its header.
+        return max(1, left * size // max(size, limit - self.state.written) - 1) if left > 1 else 0
+
+    @property
+    def first_copied(self) -> int:
+        """The number of the part after the one that `insert` sends."""
+        return len(self.state.parts) + 2
+
+    def insert(self, head: bytes, copied: list[list[str]], length: int) -> None:
+        """Append `head`, and then the parts that were copied to the numbers from `first_copied` on.
+
+        `length`: their bytes. `head` has at least what S3 takes for a part.
+        """
+        self._send(bytes(self._buffer) + head)
+        self.state.streamed -= 1  # what grows with what is streamed must not grow with the files
+        self._buffer.clear()
+        self.state.parts += copied
+        self.state.written += len(head) + length
 
     def tell(self) -> int:
         """How many bytes were written in all."""
@@ -79,7 +114,8 @@ class Upload:
             self._send(bytes(self._buffer))
             self._buffer.clear()
         numbered: list[dict[str, Any]] = [
-            {"PartNumber": number, "ETag": tag} for number, tag in enumerate(self.state.parts, 1)
+            {"PartNumber": number, "ETag": tag, "ChecksumCRC32": crc}
+            for number, (tag, crc) in enumerate(self.state.parts, 1)
         ]
         client("s3").complete_multipart_upload(
             Bucket=self._bucket,
@@ -89,11 +125,15 @@ class Upload:
         )
 
     def _send(self, content: bytes) -> None:
+        if len(self.state.parts) >= MOST_PARTS:
+            raise RuntimeError(f"an object of {self.state.written:,} bytes has no more parts")
         answer = client("s3").upload_part(
             Bucket=self._bucket,
             Key=self._key,
             UploadId=self.state.upload_id,
             PartNumber=len(self.state.parts) + 1,
             Body=content,
+            ChecksumAlgorithm="CRC32",
         )
-        self.state.parts.append(answer["ETag"])
+        self.state.parts.append([answer["ETag"], answer["ChecksumCRC32"]])
+        self.state.streamed += 1

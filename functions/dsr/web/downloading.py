@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from dsr.case import Case
 from dsr.errors import NotFound, Refused
 from dsr.identity import Grant, Level
-from dsr.requests import has_bundle, level_needed
+from dsr.requests import has_bundle, level_needed, zips_of
 from dsr.web.forms import Form
 from dsr.web.frame import Frame, case_id_of, size_of, told
 from dsr.web.http import Answer, Request, see
 from dsr.web.router import Route
 from dsr.web.shell import origins
+from dsr.web.templates import size
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Downloading:
             needs_account=needs_account,
             sign_in=bool(sign_in),
             size=size_of(case),
+            zips=[size(int(zipped["size"])) for zipped in zips_of(case)],
             minutes=requests.link_seconds // 60,
             form_to=(requests.bundles_origin(),) if fresh else origins(sign_in),
             **told(request, form),
@@ -65,7 +67,9 @@ class Downloading:
         grant = self.frame.seen(request, case_id).grant
         if grant is None or grant.level < Level.MAILBOX:
             return see(request, f"/requests/{case_id}")
+        part = request.form.get("part", "1")
+        number = int(part) if part.isascii() and part.isdigit() and len(part) < 6 else 0
         try:
-            return Answer(303, location=self.frame.requests.download(case_id, grant))
+            return Answer(303, location=self.frame.requests.download(case_id, grant, number))
         except (Refused, NotFound):
             return see(request, f"/requests/{case_id}/download")
