@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tracemalloc
 import unicodedata
 import zipfile
@@ -32,7 +33,7 @@ from dsr.bundle.archive import Archive
 from dsr.bundle.build import BundleBuilder, _Progress
 from dsr.bundle.datafiles import Table
 from dsr.bundle.names import safe_name
-from dsr.bundle.page import render_index
+from dsr.bundle.page import render_index, replaced_in
 from dsr.bundle.upload import Upload, UploadState, part_size
 from dsr.bundling import bundle
 from dsr.case import Case, State
@@ -299,6 +300,27 @@ def check_zip(path: Path) -> None:
     if unzip:
         done = subprocess.run([unzip, "-tq", str(path)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["unzip", "-tq"], ["7z", "t", "-bso0"], [sys.executable, "-m", "zipfile", "-t"]]
+)
+def test_the_usual_programs_find_no_fault_with_a_bundle(
+    here: World, plan: Plan, tmp_path: Path, command: list[str]
+) -> None:
+    """Info-ZIP, 7-Zip and Python; of a whole bundle, and of one put aside at each step."""
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed")
+    case = gathered(here, plan)
+    for number, ticks in enumerate((float("inf"), 0)):
+        here.staging(case).remove("bundle/")
+        build(here, plan, case, ticks)
+        path = tmp_path / f"{number}.zip"
+        path.write_bytes(made(case).fp.getvalue())  # type: ignore[union-attr]
+        done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        path.write_bytes(path.read_bytes()[:-300])
+        assert subprocess.run([*command, str(path)], capture_output=True, check=False).returncode
 
 
 def test_everybody_can_open_it(tmp_path: Path) -> None:
@@ -595,6 +617,17 @@ def test_the_page_works_without_network_and_leads_into_the_folder(here: World, p
     assert "The first 20 records are shown here" in page
     assert page.count("&lt;b&gt;ü") == 20
     assert "31 records" in page
+
+
+def test_the_page_tells_what_was_taken_out_and_how_often(plan: Plan) -> None:
+    tally = {("text", "email", "rule"): 2, ("text", "email", "agent"): 1, ("content", "review", "agent"): 1}
+    replaced = {"a.notes": replaced_in(tally)}
+    page = render_index(plan, a_case(plan), {"a.notes": Table(records=1)}, [], MADE_AT, replaced)
+    assert "text: email addresses of other people, in 3 places" in page
+    assert "content: a file that concerns another person, in 1 place<" in page
+    assert "Taken out for others" not in render_index(
+        plan, a_case(plan), {"a.notes": Table(records=1)}, [], MADE_AT
+    )
 
 
 def test_the_schema_tells_of_every_data_file(here: World, plan: Plan) -> None:

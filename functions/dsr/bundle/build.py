@@ -15,7 +15,7 @@ from dsr.bundle.datafiles import FILE, SliceWriter, Table
 from dsr.bundle.names import safe_name
 from dsr.bundle.originals import read_head, read_range
 from dsr.bundle.package import PACKAGE, data_package
-from dsr.bundle.page import render_index, script
+from dsr.bundle.page import render_index, replaced_in, script
 from dsr.bundle.signature import MANIFEST, SIGNATURE, sign_manifest
 from dsr.bundle.volumes import Volumes
 from dsr.case import Case, Requester
@@ -328,7 +328,8 @@ class BundleBuilder:
         yield REPORT, json.dumps(self._report(), indent=1, ensure_ascii=False).encode()
         yield PACKAGE, data_package(self._plan, self._case.case_id, self._tables)
         yield "viewer/viewer.js", script()
-        page = render_index(self._plan, self._case, self._tables, self._missing(), made_at)
+        replaced = {path: replaced_in(screen.tally) for path, screen in self._screens.items()}
+        page = render_index(self._plan, self._case, self._tables, self._missing(), made_at, replaced)
         yield "index.html", page.encode()
 
     def _report(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class SliceWriter:
     def __init__(self, archive: Archive, collection: Collection, table: Table) -> None:
         self._archive, self._collection, self._table = archive, collection, table
         self._number = len(table.slices) + 1
-        self._timed = timed_field(collection)
+        self._timed = timed_fields(collection)
         provides = collection.basis in _PORTABLE
         self._provided = _tree(n for n, f in collection.fields.items() if f.provided and provides)
         self._lines, self._csv, self._portable = Packed(), Packed(), Packed()
@@ -157,8 +157,9 @@ class SliceWriter:
         for name, found in zip(names, kinds, strict=True):
             if not found.issubset(columns[name]):
                 columns[name] = sorted(found.union(columns[name]))
-        if self._timed in columns:
-            self._count_days(record.get(self._timed) for record in records)
+        timed = next((name for name in self._timed if name in columns), None)
+        if timed:
+            self._count_days(record.get(timed) for record in records)
         if self._csv_columns is None:
             self._csv_columns = names
             self._csv.add(cells.header_of(names))
@@ -202,14 +203,12 @@ class SliceWriter:
         return given
 
 
-def timed_field(collection: Collection) -> str:
-    """The field that tells when a record came about; empty if none does."""
-    kept_from = str(collection.retention.get("from", ""))
-    if kept_from and "." not in kept_from:
-        return kept_from
+def timed_fields(collection: Collection) -> list[str]:
+    """The fields that may tell when a record came about, the likeliest first."""
     births = (collection.born, "birth_date", "date_of_birth")
-    named = (n for n in collection.fields if _TIMED.search(n) and n not in births and "." not in n)
-    return next(named, "last_modified" if "key_template" in collection.options else "")
+    named = [n for n in collection.fields if _TIMED.search(n) and n not in births]
+    likely = [str(collection.retention.get("from", "")), *named, "last_modified"]
+    return [name for name in likely if name and "." not in name]
 
 
 def page_path(collection: Collection, number: int) -> str:

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -22,6 +22,7 @@ from markupsafe import Markup
 from dsr.bundle.datafiles import FILE, Table
 from dsr.case import Case
 from dsr.datamap.plan import Collection, Plan
+from dsr.datamap.published import recipients
 from dsr.language import Words
 
 _HERE = Path(__file__).parent / "viewer"
@@ -50,7 +51,7 @@ class Kind:
     basis: str
     kept: str
     categories: list[str]
-    source: str
+    sources: list[str]
     recipients: list[str]
     copies: list[str]
     automated: str
@@ -71,9 +72,14 @@ class Timeline:
 
 
 def render_index(
-    plan: Plan, case: Case, tables: dict[str, Table], missing: list[str], made_at: datetime
+    plan: Plan,
+    case: Case,
+    tables: dict[str, Table],
+    missing: list[str],
+    made_at: datetime,
+    replaced: dict[str, list[tuple[str, str, int]]] | None = None,
 ) -> str:
-    """The page as HTML. `tables` by collection path."""
+    """The page as HTML. `tables` by collection path, as `replaced`: field, what of it, how many places."""
     words = Words(case.language)
     held = [c for c in plan.collections.values() if c.path in tables and tables[c.path].records]
     kinds = [_kind(plan, c, tables[c.path], words) for c in held]
@@ -93,7 +99,7 @@ def render_index(
             and c.path not in missing
         ],
         missing=[plan.collections[path].title for path in missing],
-        recipients=list(dict.fromkeys(name for kind in kinds for name in kind.recipients)),
+        recipients=recipients_of(plan, kinds, words),
         automated=list(dict.fromkeys(kind.automated for kind in kinds if kind.automated)),
         total=sum(kind.records for kind in kinds),
         timeline=timeline(tables.values()),
@@ -101,7 +107,16 @@ def render_index(
         style=Markup(style),  # noqa: S704  our own, and its hash is in the policy
         policy=Markup(_POLICY.format(style=f"sha256-{digest}")),  # noqa: S704  our own
         made_at=made_at,
+        replaced=replaced or {},
     )  # fmt: skip
+
+
+def replaced_in(tally: Mapping[tuple[str, str, str], int]) -> list[tuple[str, str, int]]:
+    """What a screen took out, for `render_index`: whoever decided it."""
+    together: Counter[tuple[str, str]] = Counter()
+    for (name, what, _), places in tally.items():
+        together[name, "file" if name == "content" else what] += places
+    return [(name, what, places) for (name, what), places in sorted(together.items())]
 
 
 def script() -> bytes:
@@ -162,7 +177,7 @@ def _kind(plan: Plan, collection: Collection, table: Table, words: Words) -> Kin
         basis=words(f"basis.{collection.basis}"),
         kept=_kept(collection, words),
         categories=sorted({_category(f.category) for f in fields}),
-        source=_source(plan, collection, words),
+        sources=_sources(plan, collection, words),
         recipients=[*([recipient["name"]] if recipient else []), *collection.recipients],
         copies=[_copy(c, words) for c in collection.copies],
         automated=collection.automated,
@@ -186,16 +201,29 @@ def _category(name: str) -> str:
     return name.removeprefix("user.").replace(".", " › ").replace("_", " ")
 
 
-def _source(plan: Plan, collection: Collection, words: Words) -> str:
-    if collection.source:
-        return collection.source
-    name = plan.controller["name"]
-    given = [label(n.replace(".", " › ")) for n, f in collection.fields.items() if f.provided]
-    if not given:
-        return words("bundle.source_us", controller=name)
-    said = words("bundle.source_you", fields=", ".join(given))
-    rest = len(given) < len(collection.fields)
-    return f"{said} {words('bundle.source_rest', controller=name)}" if rest else said
+def _sources(plan: Plan, collection: Collection, words: Words) -> list[str]:
+    """Where the fields come from, those of the same source together."""
+    by_source: dict[str, list[str]] = {}
+    for name, field in collection.fields.items():
+        by_source.setdefault(field.source, []).append(label(name.replace(".", " › ")))
+    told = []
+    for source, names in by_source.items():
+        known = words.has(f"source.{source}")
+        text = words(f"source.{source}") if known else plan.sources.get(source, "")
+        told.append(f"{text} {', '.join(names)}" if known else f"{', '.join(names)}: {text}")
+    return [text for text in told if text]
+
+
+def recipients_of(plan: Plan, kinds: list[Kind], words: Words) -> list[str]:
+    """Everybody who received some of it: who they are, and what protects the data far away (Art. 15(2))."""
+    named = {name for kind in kinds for name in kind.recipients}
+    told = []
+    for who in recipients(plan).values():
+        if who["name"] in named:
+            about = [words(f"recipient.{who['role']}")]
+            about += [str(who[part]) for part in ("country", "safeguard") if who.get(part)]
+            told.append(f"{who['name']} ({', '.join(about)})")
+    return told
 
 
 def _copy(copy: dict[str, Any], words: Words) -> str:

@@ -337,7 +337,7 @@
       const table = make("table", { class: "rows", role: "table" }, make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...head)), body);
       const more = filled.length - names.length;
       return [
-        make("div", { class: "wide", role: "region", tabindex: "0", "aria-labelledby": this.title.id }, table),
+        make("div", { class: "wide", role: "region", tabindex: "0", "aria-label": say("table", { title: this.kind.title }) }, table),
         more ? make("p", { class: "soft" }, say("more_columns", { count: more })) : "",
       ];
     }
@@ -401,7 +401,7 @@
     const at = momentOf(time.getAttribute("datetime"));
     if (at) time.textContent = moments.format(at);
   }
-  for (const hidden of document.querySelectorAll(".scripted")) hidden.hidden = false;
+  for (const told of document.querySelectorAll(".scripted, .unscripted")) told.hidden = told.matches(".unscripted");
 
   // Records are loaded when somebody comes near them.
   const near = new IntersectionObserver(
