@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dsr.datamap.compile import compile_file
+from dsr.datamap.picture import mermaid
 from dsr.datamap.plan import Plan, to_json
 from dsr.datamap.published import check_published
 from dsr.datamap.roles import roles_template
@@ -15,11 +16,22 @@ from dsr.retention import hindrance, sweepable
 
 def add_to(commands: Any) -> None:
     """Add `map` and its commands to the parser."""
-    parser = commands.add_parser("map", help="the data map: check, compile, schema")
+    parser = commands.add_parser("map", help="the data map: check, show, import, compile, schema")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     check = verbs.add_parser("check", help="say what is wrong with a map, or in which order it is read")
     map_options(check)
     check.set_defaults(run=_check)
+    show = verbs.add_parser("show", help="a picture of stores, references and their order, as Mermaid")
+    map_options(show)
+    show.set_defaults(run=_show)
+    importing = verbs.add_parser(
+        "import", help="a draft of a map, from a database's tables or a Fides dataset file"
+    )
+    importing.add_argument(
+        "source", help="a Fides dataset (YAML), or a database as postgresql://user@host/name, mysql://…"
+    )
+    importing.add_argument("--out", type=Path, help="the file to write (default: print it)")
+    importing.set_defaults(run=_import)
     compiling = verbs.add_parser("compile", help="write the plan that ships and the stores' access roles")
     map_options(compiling)
     compiling.add_argument(
@@ -68,6 +80,24 @@ def _check(options: argparse.Namespace) -> None:
         reason, about = hindrance(collection, plan.stores[collection.store].kind)
         if reason:
             print(f"  not swept when its retention ends: {about}")
+
+
+def _import(options: argparse.Namespace) -> None:
+    from dsr_cli import drafting
+
+    is_database = "://" in options.source
+    draft = drafting.of_database(options.source) if is_database else drafting.of_fides(Path(options.source))
+    text = drafting.to_yaml(draft)
+    if options.out is None:
+        print(text, end="")
+        return
+    options.out.write_text(text, encoding="utf-8")
+    asked = text.count("TODO") - 1  # the head speaks of them too
+    print(f"{options.out}: {len(draft.collections)} collections, {asked} questions marked TODO")
+
+
+def _show(options: argparse.Namespace) -> None:
+    print(mermaid(plan_of(options)), end="")
 
 
 def _compile(options: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """The map's file: its YAML with the line of every path in it, and what is found wrong with it."""
 
 import difflib
+import re
 import string
 from collections.abc import Iterable
 from pathlib import Path
@@ -138,6 +139,9 @@ def _fill(value: Any, problems: Problems, values: dict[str, str]) -> Any:
         return {k: _fill(v, problems.below(str(k)), values) for k, v in value.items()}
     if isinstance(value, list):
         return [_fill(v, problems.below(str(n)), values) for n, v in enumerate(value)]
+    if isinstance(value, str) and re.match(r"TODO\b", value):  # as `dsr map import` leaves it
+        question = value.removeprefix("TODO").strip(" :")
+        problems.add((), f"is still to be decided{': ' if question else ''}{question}")
     if not isinstance(value, str) or "${" not in value:
         return value
     try:
