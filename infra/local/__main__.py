@@ -12,6 +12,7 @@ from infra.local.down import INTERRUPTIONS
 from infra.local.home import DEFAULT, Home, LocalCloudError
 from infra.local.show import Show
 
+MOST_PEOPLE = 1_000_000  # what the local cloud holds of them lies in memory
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 
@@ -80,7 +81,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
             command.add_argument(
                 "--port", type=_port, help="of the AWS APIs; default 4566, or the one it had"
             )
-            command.add_argument("--people", type=int, help="how many the sample community has; default 2000")
+            command.add_argument(
+                "--people", type=_people, help="how many the sample community has; default 2000"
+            )
         if name == "demo":
             command.add_argument("--keep", action="store_true", help="leave everything running afterwards")
     return parser.parse_args(arguments)
@@ -89,6 +92,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _port(text: str) -> int:
     if not text.isdigit() or not 1024 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError("a port is a number from 1024 to 65535")
+    return int(text)
+
+
+def _people(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= MOST_PEOPLE:
+        raise argparse.ArgumentTypeError(
+            f"the community has from 1 to {MOST_PEOPLE:,} people, those of the stories always among them"
+        )
     return int(text)
 
 

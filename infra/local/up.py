@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.conninfo import make_conninfo
 
-from infra.craftzone import load, people
+from infra.craftzone import load, people, personas
 from infra.local import deploy, down, postgres, processes
 from infra.local.cloud import Cloud
 from infra.local.home import Home, LocalCloudError
@@ -75,6 +75,8 @@ def bring_up(
             held = {}
     elif port not in (None, before):
         raise LocalCloudError(f"it already runs on port {before}; `make down` first to move it to {port}")
+    if wanted is not None:
+        wanted = max(wanted, len(personas.PERSONAS))
     if held and wanted not in (None, held["people"]):
         raise LocalCloudError(
             f"this cloud holds {held['people']} people; `make clean` first to load {wanted}"

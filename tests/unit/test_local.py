@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.local import processes
+from infra.local.__main__ import main
 from infra.local.browser import _page
 from infra.local.checks import Needles, manifest_faults, read_bundle, record_faults
 from infra.local.home import Home, LocalCloudError
@@ -219,3 +220,25 @@ def test_a_page_is_read_as_a_browser_shows_it() -> None:
     assert "p {}" not in page.text
     with pytest.raises(LocalCloudError, match="no form with the fields code"):
         page.form("code")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--people", "abc"], "from 1 to 1,000,000 people"),
+        (["--people", "0"], "from 1 to 1,000,000 people"),
+        (["--people", "-3"], "people"),
+        (["--people", "2000000000"], "from 1 to 1,000,000 people"),
+        (["--port", "99999"], "a port is a number from 1024 to 65535"),
+        (["--port", "80"], "a port is a number from 1024 to 65535"),
+        (["--port", "abc"], "a port is a number from 1024 to 65535"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_started(
+    asked: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("up", "demo"):
+        with pytest.raises(SystemExit) as ended:
+            main([command, *asked])
+        assert ended.value.code == 2
+        assert told in capsys.readouterr().err
