@@ -55,8 +55,11 @@ _assumed: dict[tuple[Access, str], tuple[float, Any]] = {}
 def client_as(access: Access, service: str, now: float | None = None) -> Any:
     """The client of a service under a store's access role; assumed once and renewed before it ends.
 
-    Raises botocore's ClientError (AccessDenied) where the owner does not let us.
+    Without a role (the command line of whoever may look themselves) it is the caller's own. Raises
+    botocore's ClientError (AccessDenied) where the owner does not let us.
     """
+    if not access.role:
+        return _session().create_client(service, region_name=access.region, config=_CONFIG)
     now = time.time() if now is None else now
     known = _assumed.get((access, service))
     if known and known[0] - _RENEW_BEFORE > now:

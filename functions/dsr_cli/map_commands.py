@@ -10,17 +10,24 @@ from dsr.datamap.picture import mermaid
 from dsr.datamap.plan import Plan, to_json
 from dsr.datamap.published import check_published
 from dsr.datamap.roles import roles_template
-from dsr.errors import MapError
+from dsr.errors import DsrError, MapError
 from dsr.retention import hindrance, sweepable
 
 
 def add_to(commands: Any) -> None:
     """Add `map` and its commands to the parser."""
-    parser = commands.add_parser("map", help="the data map: check, show, import, compile, schema")
+    parser = commands.add_parser("map", help="the data map: check, scan, show, import, compile, schema")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     check = verbs.add_parser("check", help="say what is wrong with a map, or in which order it is read")
     map_options(check)
+    check.add_argument("--live", action="store_true", help="also whether the stores and roles are as it says")
     check.set_defaults(run=_check)
+    scan = verbs.add_parser("scan", help="what live stores hold and the map does not mention")
+    map_options(scan)
+    scan.add_argument(
+        "--sample", type=int, default=50, metavar="N", help="records of each table (default: %(default)s)"
+    )
+    scan.set_defaults(run=_scan)
     show = verbs.add_parser("show", help="a picture of stores, references and their order, as Mermaid")
     map_options(show)
     show.set_defaults(run=_show)
@@ -80,6 +87,37 @@ def _check(options: argparse.Namespace) -> None:
         reason, about = hindrance(collection, plan.stores[collection.store].kind)
         if reason:
             print(f"  not swept when its retention ends: {about}")
+    if options.live:
+        _live(plan)
+
+
+def _live(plan: Plan) -> None:
+    from dsr_cli.live import live_faults
+
+    faults = list(live_faults(plan))
+    for told in faults:
+        print(f"  {told}")
+    if faults:
+        raise DsrError(f"{len(faults)} things are not as the map says")
+    print("  the stores and their roles are as it says")
+
+
+def _scan(options: argparse.Namespace) -> None:
+    from dsr.stores.looking import look
+    from dsr_cli.drift import drift
+
+    plan, found = plan_of(options), 0
+    for store in plan.stores.values():
+        held = look(store)
+        if held is None:
+            print(f"{store.name}: not looked into: whoever keeps it answers for it")
+            continue
+        for told in drift(plan, store, held, options.sample):
+            found += 1
+            print(told)
+    if found:
+        raise DsrError(f"{found} things are not in the map: add them, or leave them out on purpose")
+    print("nothing but what the map names")
 
 
 def _import(options: argparse.Namespace) -> None:
