@@ -79,6 +79,9 @@ def _ask(opened: Any, collection: Collection, way: Way) -> None:
 # -- what deletes by itself -----------------------------------------------------------------------------
 
 
+_NOT_THERE = frozenset({"ResourceNotFoundException", "TableNotFoundException", "NoSuchBucket"})
+
+
 def _expiry_faults(plan: Plan, store: Store) -> Iterator[str]:
     """Where a store deletes by itself and the map does not say so, or the other way round."""
     own = replace(store, role="").access  # the workers need no right to know
@@ -86,7 +89,9 @@ def _expiry_faults(plan: Plan, store: Store) -> Iterator[str]:
         try:
             found = _expires_by(own, store, collection)
         except ClientError as error:
-            yield f"{collection.path}: its own expiry cannot be read: {error.response['Error']['Code']}"
+            code = error.response["Error"]["Code"]
+            if code not in _NOT_THERE:  # that is told already
+                yield f"{collection.path}: its own expiry cannot be read: {code}"
             continue
         if found != collection.expires_by:
             is_so, said = (f"by {found}" if found else "nothing"), collection.expires_by or "nothing"
