@@ -202,6 +202,7 @@ class Case:
     waived: bool = False  # the person does not wait for their copy before the deletion
     round: int = 0  # of erasing: what arrives meanwhile is erased in the next one
     certificate: str = ""  # where it lies
+    last_days: bool = False  # their copy goes soon, and they have not downloaded it
     key_destroyed: bool = False  # nothing personal of the case can be read any more
     head: str = ""  # hash of its last event: the end of its chain
     language: str = "en"  # of who asks, as their browser said
@@ -233,7 +234,9 @@ def next_step(case: Case) -> str:
 
 
 def notice_of(case: Case) -> str:
-    """The notice that tells the person where the case stands: called like the state, or `joined`."""
+    """The notice that tells the person where the case stands: called like the state, but for two."""
+    if case.state is State.READY and case.last_days:
+        return "last_days"
     return "joined" if case.state is State.CLOSED and case.joined else case.state.value
 
 

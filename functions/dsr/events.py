@@ -52,7 +52,7 @@ EVENTS: dict[str, dict[str, Form]] = {
     "sign_in_given_up": {"reason": _words("no_sign_in")},
     "withdrawn": {},
     "cancelled": {},
-    "downloaded": {"proof": _PROOF},
+    "downloaded": {"proof": _PROOF, "part": NUMBER},
     "deletion_confirmed": {"proof": _PROOF, "decision": _words("waive"), "plan": DIGEST},
     "copy_waived": {"proof": _PROOF, "decision": _words("waive")},
     # what the workflow does
@@ -78,6 +78,7 @@ EVENTS: dict[str, dict[str, Form]] = {
     "expired": {},
     "answer_due": {"visit": VISIT},
     "restarted": {"step": _words(STEPS.values(), AWAIT_ANSWERS)},
+    "reminder_due": {},
     "closed": {"reason": _words("deletion")},
     "key_destroyed": {},
     # what agents do

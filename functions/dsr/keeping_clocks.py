@@ -8,7 +8,7 @@ from typing import Any
 
 from dsr import casebook
 from dsr.aws import client
-from dsr.case import AWAIT_ANSWERS, MOVES, REST, WAITS, Attention, Case, State, next_step
+from dsr.case import AWAIT_ANSWERS, MOVES, REST, WAITS, Attention, Case, State, next_step, notice_of
 from dsr.casebook import Casebook, work_name
 from dsr.casekey import destroy
 from dsr.erasing import HELD
@@ -30,6 +30,7 @@ class Settings:
     staging_bucket: str
     bundles_bucket: str
     request_workflow: str
+    reminder_days: int = 3  # how long before its removal a copy that nobody downloaded is told of again
     key_days: int = 30  # how long an ended case's content stays readable, for complaints
     most_attempts: int = 20  # executions of one case before a person must look
 
@@ -93,6 +94,7 @@ class Clocks:
         return (
             next_step(case) == REST
             and not self._due(case)
+            and not self._reminder_due(case)
             and not (case.ended and self._kept_long_enough(case))
         )
 
@@ -118,11 +120,25 @@ class Clocks:
             self.done["taken_up"] += 1
         elif self._due(case) and case.state in (State.READY, State.DELIVERED):
             self._close(case)
+        elif self._reminder_due(case):
+            # Told by the workflow, like everything that a person is told: it only has to begin again.
+            self._restart_if_lost(self._book.move(case, case.state, "reminder_due", "clock", last_days=True))
         elif next_step(case) != REST:
             self._restart_if_lost(case)
 
     def _due(self, case: Case) -> bool:
         return case.expires_at is not None and case.expires_at <= self._now
+
+    def _reminder_due(self, case: Case) -> bool:
+        """Whether a copy that nobody has downloaded goes soon, and its person is not told yet."""
+        if case.state is not State.READY or case.last_days or case.expires_at is None:
+            return False
+        if notice_of(case) not in case.notices:
+            return False  # they do not even know that it is there
+        kept = case.expires_at - case.updated_at
+        # Of a copy that is kept for few days not at once, of one that is kept for one not at all.
+        before = min(timedelta(days=self._settings.reminder_days), kept / 2)
+        return kept > timedelta(days=1) and case.expires_at - before <= self._now
 
     def _expire(self, case: Case) -> None:
         self._book.move(case, State.EXPIRED, "expired", "clock", token="", expires_at=None)

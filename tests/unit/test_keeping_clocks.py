@@ -12,7 +12,19 @@ from botocore.exceptions import ClientError
 
 from dsr import keeping_clocks as clocks_module
 from dsr.boundary import StepFailed, step
-from dsr.case import AWAIT_ANSWERS, ENDED, MOVES, REST, STEPS, WAITS, Attention, Case, State
+from dsr.case import (
+    AWAIT_ANSWERS,
+    ENDED,
+    MOVES,
+    REST,
+    STEPS,
+    WAITS,
+    Attention,
+    Case,
+    State,
+    next_step,
+    notice_of,
+)
 from dsr.errors import Conflict, NotFound
 from dsr.keeping_clocks import Clocks, Settings, keep_clocks
 from dsr.settings import read
@@ -65,6 +77,45 @@ def lost(case: Case) -> Case:
     begun(case)
     boto3.client("stepfunctions", region_name=REGION).stop_execution(executionArn=execution(case))
     return case
+
+
+# -- copies that nobody fetches ------------------------------------------------------------------------
+
+
+def test_who_has_not_downloaded_is_reminded_once_in_the_last_days(here: World) -> None:
+    """The workflow begins again with the notice; it tells, and rests."""
+    case = lost(
+        here.case(State.READY, notices=("ready",), updated_at=NOW, expires_at=NOW + timedelta(days=14))
+    )
+    early = NOW + timedelta(days=11) - timedelta(seconds=1)
+    assert look(here, case, early) == {}
+    assert Clocks(here.book, read(Settings), early).rests(case)
+    due = NOW + timedelta(days=11)
+    assert not Clocks(here.book, read(Settings), due).rests(case)
+    assert look(here, case, due) == {"restarted": 1}
+    reminded = here.book.get(case.case_id)
+    assert (reminded.state, reminded.last_days, reminded.attempt) == (State.READY, True, case.attempt + 1)
+    assert (next_step(reminded), notice_of(reminded)) == ("announce", "last_days")
+    assert here.names(case)[-2:] == ["reminder_due", "restarted"]
+    told = here.book.move(reminded, State.READY, "notice_sent", "workflow", notices=("ready", "last_days"))
+    assert next_step(told) == REST
+    assert look(here, case, due + timedelta(days=1)) == {}
+    assert look(here, case, NOW + timedelta(days=14)) == {"closed": 1}, "and then it goes"
+
+
+@pytest.mark.parametrize(
+    ("state", "kept", "at"),
+    [
+        (State.DELIVERED, 14, 13),  # they have it
+        (State.READY, 2, 0.9),  # kept for two days: not before half of them
+        (State.READY, 1, 0.9),
+    ],
+)
+def test_nobody_is_reminded_who_need_not_be(here: World, state: State, kept: int, at: float) -> None:
+    expires = NOW + timedelta(days=kept)
+    case = here.case(state, notices=("ready", state.value), updated_at=NOW, expires_at=expires)
+    assert look(here, case, NOW + timedelta(days=at)) == {}
+    assert not here.book.get(case.case_id).last_days
 
 
 # -- expiry --------------------------------------------------------------------------------------------

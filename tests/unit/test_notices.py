@@ -71,6 +71,7 @@ def test_words_of_the_company_are_escaped() -> None:
 def test_dates_and_gaps_are_told() -> None:
     assert "6 December 2026" in mails.ready(FACTS).text
     assert "Some places could not be searched" in mails.ready(replace(FACTS, in_part=True)).text
+    assert "We remove it on 6 December 2026" in mails.last_days(FACTS).text
     assert "4 December 2026" in mails.needs_person(FACTS).text
     for word, sentence in REFUSALS.items():
         assert sentence in mails.refused(replace(FACTS, reason=word)).text

@@ -183,6 +183,32 @@ def test_a_download_right_after_the_proof(front: Front) -> None:
     assert front.book.get(case_id).downloads == 2
 
 
+def test_a_bundle_of_several_zips_has_a_button_and_a_link_for_each(front: Front) -> None:
+    browser = front.browser()
+    case_id = ready(front, browser)
+    parts = [{"key": f"bundles/{case_id}/{n}.zip", "size": n * 10**9} for n in (9, 8, 1)]
+    bundle = {"key": parts[0]["key"], "size": 18 * 10**9, "parts": parts}
+    front.put(case_id, state=State.READY, bundle=bundle)
+    page = browser.get(f"/requests/{case_id}/download")
+    assert "it comes in 3 files" in page.text
+    assert [
+        f"Download file {n} of 3 (ZIP, {size}.0 GB)" in page.text for n, size in ((1, 9), (2, 8), (3, 1))
+    ] == [True] * 3
+    for number, part in enumerate(parts, 1):
+        link = urlsplit(browser.post(f"/requests/{case_id}/download", {"part": str(number)}).location)
+        assert link.path.endswith(part["key"])
+        asked = {k: v[0] for k, v in parse_qs(link.query).items()}
+        name = f"your-data-{case_id}-{number}-of-3.zip"
+        assert asked["response-content-disposition"] == f'attachment; filename="{name}"'
+        event = front.book.events(case_id)[-1]
+        assert (event.name, event.about) == ("downloaded", {"proof": "mailbox", "part": str(number)})
+    before = front.book.get(case_id)
+    for wrong in ("0", "4", "-1", "x", "１"):
+        refused = browser.post(f"/requests/{case_id}/download", {"part": wrong})
+        assert refused.location == f"/prod/requests/{case_id}/download"
+    assert front.book.get(case_id) == before
+
+
 def test_ten_minutes_later_a_download_asks_for_a_code_again(front: Front) -> None:
     browser = front.browser()
     case_id = ready(front, browser)

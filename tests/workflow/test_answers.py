@@ -3,6 +3,9 @@
 They ask at the same time, as people do, so that nothing of one case can hang on another's.
 """
 
+import io
+import urllib.request
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -53,6 +56,26 @@ def test_everybody_receives_the_truth_about_themselves(stage: Stage, answers: An
     assert bundle.manifest["case"] == story.case_id
     assert bundle.manifest["outcome"] == "delivered"
     assert "index.html" in bundle.files
+
+
+def test_a_download_that_broke_off_goes_on_through_its_link(stage: Stage, answers: Answers) -> None:
+    """By ranges, as browsers and download managers ask for what they have not got."""
+    story, _ = next(iter(answers.values())).result()
+    link = next(a for a in reversed(stage.addresses) if story.case_id in a and "X-Amz-Signature" in a)
+    whole = _fetched(link, {})
+    half = len(whole) // 2
+    assert (
+        _fetched(link, {"Range": f"bytes=0-{half - 1}"}) + _fetched(link, {"Range": f"bytes={half}-"})
+        == whole
+    )
+    assert zipfile.is_zipfile(io.BytesIO(whole))
+
+
+def _fetched(link: str, headers: dict[str, str]) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(link, headers=headers)) as answer:  # noqa: S310  the test's own
+        assert answer.status == (206 if headers else 200)
+        content: bytes = answer.read()
+        return content
 
 
 def test_the_sample_is_what_the_tests_take_it_for(stage: Stage) -> None:

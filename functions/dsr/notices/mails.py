@@ -177,6 +177,20 @@ def ready(facts: Facts) -> Mail:
     )
 
 
+def last_days(facts: Facts) -> Mail:
+    """The bundle was not downloaded, and will not stay for long."""
+    until = f" on {day(facts.expires_at)}" if facts.expires_at else " soon"
+    return _mail(
+        facts,
+        "your data is about to be removed",
+        f"The copy of your data that you asked for has not been downloaded yet. We remove it{until}. "
+        "Until then you can download it here:",
+        Link(facts.page),
+        "We ask once more who you are before the download.",
+        "If you do not want it any more, do nothing. You may ask again at any time.",
+    )
+
+
 def nothing_found(facts: Facts) -> Mail:
     """We looked everywhere and hold nothing."""
     nothing = " So there was nothing to delete, and nothing was changed."
@@ -367,6 +381,7 @@ def joined(facts: Facts) -> Mail:
 # is called like the state it tells of.
 ONCE = {
     "ready": ready,
+    "last_days": last_days,
     "nothing_found": nothing_found,
     "expired": expired,
     "refused": refused,

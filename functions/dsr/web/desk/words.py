@@ -236,6 +236,7 @@ EVENTS = {
     "judged": "Decided",
     "sign_in_asked_again": "Another sign-in asked for",
     "reviewed": "Decided on what may be about others",
+    "reminder_due": "Reminder of the copy is due",
     "review_done": "All of it is decided",
     "retried": "Retried",
     "approved": "Approved",
