@@ -79,11 +79,14 @@ MOVES: dict[State, frozenset[State]] = {
     S.ERASING: frozenset({S.CONFIRMING, S.NEEDS_ATTENTION}),
     S.CONFIRMING: frozenset({S.CERTIFYING, S.ERASING, S.NEEDS_ATTENTION}),
     S.CERTIFYING: frozenset({S.ERASED, S.ERASED_IN_PART}),
+    # What is erased is looked for once more when its copies have caught up, and told when the last has ended.
+    S.ERASED: frozenset({S.CONFIRMING, S.CERTIFYING}),
+    S.ERASED_IN_PART: frozenset({S.CONFIRMING, S.CERTIFYING}),
     # Back to where it stopped (`resume`), or ended by an agent.
     S.NEEDS_ATTENTION: frozenset(
         {S.RESOLVING, S.GATHERING, S.BUNDLING, S.ERASING, S.CONFIRMING, S.REFUSED, S.WITHDRAWN}
     ),
-    **{ended: frozenset() for ended in ENDED},
+    **{ended: frozenset() for ended in ENDED - {S.ERASED, S.ERASED_IN_PART}},
 }
 
 # What the workflow does for a case in this state; states without a step need a person or have ended.
@@ -204,14 +207,27 @@ class Case:
     round: int = 0  # of erasing: what arrives meanwhile is erased in the next one
     certificate: str = ""  # where it lies
     last_days: bool = False  # their copy goes soon, and they have not downloaded it
+    erased_at: datetime | None = None  # when a second read found nothing left, and it was certified
+    # When all is read once more, since copies that lag may have brought something back; None: not any more.
+    check_at: datetime | None = None
+    checked_at: datetime | None = None  # when that read found nothing left
+    check_round: int = 0  # the round that it began with
+    supplement_at: datetime | None = None  # when the last copy has ended, which a supplement then says
+    supplement: str = ""  # where it lies
+    secret: str = ""  # the word that binds the certificate to its person; sealed, in base64
     key_destroyed: bool = False  # nothing personal of the case can be read any more
     head: str = ""  # hash of its last event: the end of its chain
     language: str = "en"  # of who asks, as their browser said
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can happen to the case any more."""
+        """Whether what was asked is answered; of a deletion only its copies may still be followed up."""
         return self.state in ENDED
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing will ever be done for the case any more."""
+        return self.ended and self.key_destroyed and not (self.check_at or self.supplement_at)
 
     @property
     def mailbox_proven(self) -> bool:
@@ -235,9 +251,11 @@ def next_step(case: Case) -> str:
 
 
 def notice_of(case: Case) -> str:
-    """The notice that tells the person where the case stands: called like the state, but for two."""
+    """The notice that tells the person where the case stands: called like the state, or what it brought."""
     if case.state is State.READY and case.last_days:
         return "last_days"
+    if case.supplement and case.ended:
+        return "supplement"
     return "joined" if case.state is State.CLOSED and case.joined else case.state.value
 
 

@@ -297,7 +297,9 @@ def _clashed(error: Any) -> bool:
 
 _LISTS = ("regimes", "risk", "notices", "waiting_for", "tasks")
 _CLOCK = {"case_id": "clock", "part": "place"}
-_TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at", "confirmed_at")
+_TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at", "confirmed_at",
+    "erased_at", "check_at", "checked_at", "supplement_at",
+)  # fmt: skip
 
 
 def _from_case(case: Case) -> dict[str, Any]:
@@ -306,7 +308,7 @@ def _from_case(case: Case) -> dict[str, Any]:
         values[name] = values[name] and values[name].isoformat()
     values |= {name: list(values[name]) for name in (*_LISTS, "contacts", "attention")}
     values |= {"part": "case"}
-    if not (case.ended and case.key_destroyed):
+    if not case.rests:
         values["open"] = "yes"  # the sparse index of cases that something is still to be done for
     values["chain"] = "yes"  # the index of all cases by their last event, for the daily heads
     return values

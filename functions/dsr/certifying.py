@@ -1,5 +1,13 @@
-"""The last step of a deletion: revoke earlier copies, certify what is gone, destroy the snapshot."""
+"""The last step of a deletion: revoke earlier copies, certify what is gone, destroy the snapshot.
 
+It comes up to three times for a case. First nothing is left: the certificate. Where a copy lags, the
+snapshot stays sealed until all has been read once more; then it is destroyed. And when the last
+copy has ended, the supplement says so.
+"""
+
+import base64
+import json
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,12 +15,17 @@ from dsr import casebook, plans
 from dsr.aws import client
 from dsr.canonical import digest
 from dsr.case import Case, State
-from dsr.casebook import Casebook, work_name
-from dsr.certificate import NAME, certificate_of
+from dsr.casebook import Casebook, Visit, work_name
+from dsr.casekey import seal
+from dsr.certificate import NAME, certificate_of, commitment, recipients, supplement_of
+from dsr.datamap.plan import Plan
+from dsr.gathering import proven_contacts
+from dsr.resolving import known_accounts
 from dsr.settings import read
 from dsr.signing_key import sign
 from dsr.staging import Staging, remove_versions
 from dsr.subjects import Subjects
+from dsr.windows import check_at, last_end, windows
 
 
 @dataclass(frozen=True)
@@ -34,20 +47,103 @@ def issue_certificate(event: dict[str, Any]) -> dict[str, str]:
     if case.state is not State.CERTIFYING:
         return {"outcome": case.state.value}
     plan = plans.of_version(case.map_version, settings.staging_bucket)
-    _revoke_bundles(book, case, settings.bundles_bucket)
-    certificate = certificate_of(case, plan.controller, _erased(book, case), casebook.now())
-    key = f"certificates/{case.case_id}/certificate.json"
-    client("s3").put_object(
-        Bucket=settings.bundles_bucket,
-        Key=key,
-        Body=sign(NAME, certificate, settings.signing_keys),
-        ContentType="application/json",
-    )
-    to = State(certificate["outcome"])
-    about = {"certificate": digest(certificate)}
-    moved = book.move(case, to, "certified", "workflow", about, certificate=key, outcome=to.value)
-    Staging(settings.staging_bucket, settings.case_keys_table, moved).remove("")
+    certifying = Certifying(settings, book, plan)
+    if not case.certificate:
+        moved = certifying.certify(case)
+    elif case.check_at:
+        moved = certifying.conclude_check(case)
+    else:
+        moved = certifying.supplement(case)
     return {"outcome": moved.state.value}
+
+
+@dataclass(frozen=True)
+class Certifying:
+    """What is certified of cases with this plan."""
+
+    settings: Settings
+    book: Casebook
+    plan: Plan
+
+    def certify(self, case: Case) -> Case:
+        """Nothing is left: the certificate, and when what follows it is due."""
+        _revoke_bundles(self.book, case, self.settings.bundles_bucket)
+        at = casebook.now()
+        visits = self._visits(case, 0)
+        erased = _counts(visits)
+        gone = [path for path in erased.keys() | case.plan.keys() if not self._kept(path)]
+        copies = windows(self.plan, gone, at)
+        again = check_at(self.plan, gone, at)
+        supplement_at = last_end(copies, again)
+        nonce = secrets.token_urlsafe(24)
+        certificate = certificate_of(
+            case, self.plan, erased, at, copies, recipients(self.plan, visits),
+            self._commitments(case, nonce), (again, supplement_at),
+        )  # fmt: skip
+        key = f"certificates/{case.case_id}/certificate.json"
+        self._put(key, certificate)
+        to = State(certificate["outcome"])
+        moved = self.book.move(
+            case, to, "certified", "workflow", {"certificate": digest(certificate)},
+            certificate=key, outcome=to.value, erased_at=at, check_at=again, supplement_at=supplement_at,
+            secret=base64.b64encode(seal(case.recipient, nonce.encode())).decode(),
+        )  # fmt: skip
+        if not again:
+            self._destroy_snapshot(moved)
+        return moved
+
+    def conclude_check(self, case: Case) -> Case:
+        """Nothing is left, either, now that the copies have caught up: the snapshot has served its time."""
+        erased = _counts(self._visits(case, case.check_round))
+        at = casebook.now()
+        copies = windows(self.plan, [path for path in erased if not self._kept(path)], at)
+        moved = self.book.move(
+            case, State(case.outcome), "checked_again", "workflow", {"round": str(case.round)},
+            checked_at=at, check_at=None, supplement_at=last_end(copies, case.supplement_at, at),
+        )  # fmt: skip
+        self._destroy_snapshot(moved)
+        return moved
+
+    def supplement(self, case: Case) -> Case:
+        """The last copy has ended."""
+        at = casebook.now()
+        held = client("s3").get_object(Bucket=self.settings.bundles_bucket, Key=case.certificate)
+        certificate = json.loads(held["Body"].read())[NAME]
+        erased = _counts(self._visits(case, case.check_round)) if case.checked_at else {}
+        gone = [path for path in case.plan if not self._kept(path)]
+        copies = windows(self.plan, gone, case.erased_at or at)
+        said = supplement_of(case, self.plan, certificate, erased, copies, at)
+        key = f"certificates/{case.case_id}/supplement.json"
+        self._put(key, said)
+        return self.book.move(
+            case, State(case.outcome), "supplemented", "workflow", {"certificate": digest(said)},
+            supplement=key, supplement_at=None,
+        )  # fmt: skip
+
+    def _put(self, key: str, content: dict[str, Any]) -> None:
+        client("s3").put_object(
+            Bucket=self.settings.bundles_bucket,
+            Key=key,
+            Body=sign(NAME, content, self.settings.signing_keys),
+            ContentType="application/json",
+        )
+
+    def _commitments(self, case: Case, nonce: str) -> list[str]:
+        requester = self.book.requester(case)
+        named = proven_contacts(case, requester) or known_accounts(self.plan, requester)
+        return [commitment(nonce, identity) for identity in named]
+
+    def _kept(self, path: str) -> bool:
+        return path in self.plan.collections and self.plan.collections[path].kept
+
+    def _visits(self, case: Case, first: int) -> list[Visit]:
+        """The visits of erasing from the round `first` on."""
+        rounds = range(first, case.round + 1)
+        made = (self.book.visits(case.case_id, work_name("erase", number)) for number in rounds)
+        return [visit for visits in made for visit in visits.values()]
+
+    def _destroy_snapshot(self, case: Case) -> None:
+        Staging(self.settings.staging_bucket, self.settings.case_keys_table, case).remove("")
 
 
 def _revoke_bundles(book: Casebook, case: Case, bucket: str) -> None:
@@ -59,12 +155,12 @@ def _revoke_bundles(book: Casebook, case: Case, bucket: str) -> None:
             book.move(access, State.CLOSED, "closed", "workflow", about, bundle={}, expires_at=None)
 
 
-def _erased(book: Casebook, case: Case) -> dict[str, int]:
+def _counts(visits: list[Visit]) -> dict[str, int]:
+    """Records that were erased, by collection path."""
     counts: dict[str, int] = {}
-    for number in range(case.round + 1):
-        for visit in book.visits(case.case_id, work_name("erase", number)).values():
-            for name, count in (visit.counts or {}).items():
-                if count:
-                    path = f"{visit.store}.{name}"
-                    counts[path] = counts.get(path, 0) + count
+    for visit in visits:
+        for name, count in (visit.counts or {}).items():
+            if count:
+                path = f"{visit.store}.{name}"
+                counts[path] = counts.get(path, 0) + count
     return counts

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from dsr import late, plans
+from dsr.canonical import digest
 from dsr.case import Attention, Case, Right, State
 from dsr.casebook import WAITS, Casebook, Visit, now
 from dsr.datamap.plan import Collection, Plan
@@ -83,6 +84,8 @@ def _plan_deletion(
     counts = {f"{v.store}.{name}": n for v in visits.values() for name, n in (v.counts or {}).items()}
     planned = plan_of(plan, counts, lambda path: staged(staging, plan, path))
     about = {"records": str(sum(counts.values()))}
+    if planned:
+        about["plan"] = digest(planned)
     if not planned:
         return book.move(case, State.NOTHING_FOUND, "gathered", "workflow", about, attention=())
     # Whoever can read the account's mail must hear of it, whoever asked (and may have taken it over).

@@ -73,6 +73,8 @@ EVENTS: dict[str, dict[str, Form]] = {
     "found_again": {"round": NUMBER, "records": NUMBER},
     "nothing_left": {"round": NUMBER},
     "certified": {"certificate": DIGEST},
+    "checked_again": {"round": NUMBER},
+    "supplemented": {"certificate": DIGEST},
     "needs_attention": {"reason": _WHY, "visit": VISIT},
     # what the clock does
     "expired": {},
@@ -80,6 +82,8 @@ EVENTS: dict[str, dict[str, Form]] = {
     "restarted": {"step": _words(STEPS.values(), AWAIT_ANSWERS)},
     "reminder_due": {},
     "closed": {"reason": _words("deletion")},
+    "checking_again": {},
+    "supplement_due": {},
     "key_destroyed": {},
     # what agents do
     "retried": {},

@@ -18,7 +18,7 @@ from dsr import late
 from dsr.case import Case, Proof, Requester, Right
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import StoreFault
-from dsr.matching import Known, is_sound, normalise, point
+from dsr.matching import Known, came_after, is_sound, normalise, point
 from dsr.records import as_text, each_at, from_lines, to_line
 from dsr.staging import Staging
 from dsr.stores.base import REDACTED, Record, Store
@@ -249,8 +249,16 @@ class Gathering:
                 led.append(now)
             elif now not in led:
                 continue  # an index folds case by its own rules: only what is equal by ours is a match
-            sound = included or any(
-                is_sound(collection, ways[n][0], record.values, self._known, self._now) for n in led
+            found_by = [ways[n][0] for n in led]
+            new: bool | None = False
+            if self._case.erased_at and all(way.identity for way in found_by):
+                # Looked for once more after it was erased: who signed up since is left alone.
+                new = came_after(collection, found_by, record.values, self._case.erased_at)
+                if new:
+                    continue
+            sound = included or (
+                new is False
+                and any(is_sound(collection, w, record.values, self._known, self._now) for w in found_by)
             )
             if sound and tells:
                 self._known.learn(collection, record.values)

@@ -20,6 +20,10 @@ from dsr.staging import remove_versions
 from dsr.waking import wake_visit
 from dsr.workflow import execution_name, start, wake
 
+# How long after a deletion its supplement is still mailed: backups mostly end before. Beyond, the certificate
+# has told when it will be there, and nobody's address is kept only for that.
+_KEY_WAITS = timedelta(days=90)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -76,7 +80,7 @@ class Clocks:
     def __init__(self, book: Casebook, settings: Settings, now: datetime) -> None:
         self._book, self._settings, self._now = book, settings, now
         self._holds = Holdbook(book.cases)
-        ends = ("holds_ended", "taken_up", "expired", "overdue", "closed")
+        ends = ("holds_ended", "taken_up", "expired", "overdue", "closed", "checked_again", "supplemented")
         self.done = dict.fromkeys((*ends, "restarted", "given_up", "destroyed"), 0)
         self.failed = 0
 
@@ -95,7 +99,7 @@ class Clocks:
             next_step(case) == REST
             and not self._due(case)
             and not self._reminder_due(case)
-            and not (case.ended and self._kept_long_enough(case))
+            and not (case.ended and (self._may_be_destroyed(case) or self._follows(case)))
         )
 
     def look_at(self, case_id: str) -> None:
@@ -109,7 +113,9 @@ class Clocks:
             self.failed += 1
 
     def _do_what_is_due(self, case: Case) -> None:
-        if case.ended and self._kept_long_enough(case):
+        if case.ended and (follows := self._follows(case)):
+            self._follow_up(case, follows)
+        elif case.ended and self._may_be_destroyed(case):
             self._destroy(case)
         elif self._due(case) and case.state in (State.AWAITING_IDENTITY, State.AWAITING_CONFIRMATION):
             self._expire(case)
@@ -168,9 +174,34 @@ class Clocks:
         self._book.move(case, State.CLOSED, "closed", "clock", expires_at=None, bundle={})
         self.done["closed"] += 1
 
-    def _kept_long_enough(self, case: Case) -> bool:
+    def _may_be_destroyed(self, case: Case) -> bool:
         # Whether or not its end could be announced: a mailbox that refuses keeps no key alive.
-        return case.updated_at + timedelta(days=self._settings.key_days) <= self._now
+        kept = case.updated_at + timedelta(days=self._settings.key_days) <= self._now
+        return kept and not case.key_destroyed and not case.check_at and not self._waits_to_be_told(case)
+
+    def _waits_to_be_told(self, case: Case) -> bool:
+        """Whether the key is kept for the mail that the supplement comes with: so long, but not for years."""
+        if case.supplement_at is None or case.erased_at is None:
+            return False
+        return case.supplement_at - case.erased_at <= _KEY_WAITS
+
+    def _follows(self, case: Case) -> State | None:
+        """Where a certified deletion is to go, now that its copies have caught up or ended."""
+        if case.check_at:
+            return State.CONFIRMING if case.check_at <= self._now else None
+        due = case.supplement_at is not None and case.supplement_at <= self._now
+        return State.CERTIFYING if due else None
+
+    def _follow_up(self, case: Case, to: State) -> None:
+        changes: dict[str, Any] = {"attempt": case.attempt + 1, "token": ""}
+        if to is State.CONFIRMING:
+            # A round of its own: what the last one read stays as it was certified.
+            changes |= {"round": case.round + 1, "check_round": case.round + 1}
+            moved = self._book.move(case, to, "checking_again", "clock", **changes)
+        else:
+            moved = self._book.move(case, to, "supplement_due", "clock", **changes)
+        start(moved, self._settings.request_workflow)
+        self.done["checked_again" if to is State.CONFIRMING else "supplemented"] += 1
 
     def _destroy(self, case: Case) -> None:
         remove_versions(self._settings.bundles_bucket, f"bundles/{case.case_id}/")

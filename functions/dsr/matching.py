@@ -5,7 +5,7 @@ identity is theirs if the company had verified that value, and it was recorded w
 held it. Anything else needs a second matching point, or a person's decision.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -108,6 +108,27 @@ def is_sound(collection: Collection, way: Way, record: dict[str, Any], known: Kn
     if way.identity is None or _held(way, way.identity, record, known, now):
         return True
     return has_second_point(collection, record, known)
+
+
+def came_after(
+    collection: Collection, ways: Sequence[Way], record: dict[str, Any], erased_at: datetime
+) -> bool | None:
+    """Whether a record that was found by an address alone came after its person was erased.
+
+    An account under another id is a new sign-up, if it is not older; what is older came back. None where
+    the record does not tell: a person must.
+    """
+    fields = [collection.retention.get("from", "")]
+    for way in ways:
+        if way.identity:
+            fields += [way.identity.recorded, way.identity.since]
+    told = (as_time(at_path(record, name)) for name in fields if name)
+    times = [at for at in told if at]
+    if collection.account:
+        return True if all(at > erased_at for at in times) else None
+    if times and all(at > erased_at for at in times):
+        return True
+    return False if times and all(at <= erased_at for at in times) else None
 
 
 def has_second_point(collection: Collection, record: dict[str, Any], known: Known) -> bool:

@@ -4,6 +4,7 @@ Every change reads the case, decides, and writes on the condition that nothing c
 change that ends a wait wakes the workflow.
 """
 
+import base64
 import hashlib
 import json
 import random
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 from dsr import casekey, clock, workflow
 from dsr.aws import client
+from dsr.canonical import digest
 from dsr.case import MOVES, Case, Proof, Requester, Right, State, new_case_id
 from dsr.casebook import Casebook, now, seal_requester
 from dsr.errors import Conflict, NotFound, Refused
@@ -283,6 +285,7 @@ class Requests:
                 raise Refused("no fresh proof")
             about = {"proof": level_needed(case).name.lower()} | ({"decision": "waive"} if waive else {})
             if case.state is State.AWAITING_CONFIRMATION:
+                about["plan"] = digest(case.plan)
                 at = now()
                 begins = at + timedelta(hours=self.cooling_hours)
                 fields = {"confirmed_at": at, "expires_at": begins, "waived": waive}
@@ -294,14 +297,20 @@ class Requests:
 
         return self._change(case_id, decide)
 
-    def certificate(self, case: Case) -> str:
-        """The certificate as its file. Raises NotFound."""
+    def certificate(self, case: Case, supplement: bool = False) -> str:
+        """The certificate, or its supplement, as its file. Raises NotFound."""
         s3 = client("s3")
+        key = case.supplement if supplement else case.certificate
         try:
-            content: bytes = s3.get_object(Bucket=self.bundles, Key=case.certificate)["Body"].read()
+            content: bytes = s3.get_object(Bucket=self.bundles, Key=key)["Body"].read()
         except s3.exceptions.NoSuchKey:
             raise NotFound(f"no certificate of case {case.case_id}") from None
         return content.decode("utf-8")
+
+    def secret(self, case: Case) -> str:
+        """The word by which its person can show that the certificate is theirs; "" where there is none."""
+        sealed = base64.b64decode(case.secret)
+        return casekey.unseal(case.case_id, self.book.keys, sealed).decode() if sealed else ""
 
     # -- links ----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from dsr.case import Case, Right, State
+from dsr.clock import plus_months
 from dsr.datamap.plan import Collection, Plan
 
 DRY_RUN, ON = "dry-run", "on"
@@ -42,6 +43,12 @@ def subtract(moment: datetime, duration: str) -> datetime:
         return earlier.replace(year=year, month=month + 1, day=day)
     except (OverflowError, ValueError):
         return datetime.min.replace(tzinfo=moment.tzinfo)
+
+
+def later(moment: datetime, duration: str) -> datetime:
+    """`moment` plus an ISO 8601 duration, by the calendar; a day that the month lacks becomes its last."""
+    months, exact = _parts(duration)
+    return plus_months(moment, months) + exact
 
 
 def _parts(duration: str) -> tuple[int, timedelta]:

@@ -132,9 +132,9 @@ def check_allowed(case: Case, visit: VisitPlan, verb: str) -> None:
         resolving = case.state is State.RESOLVING and visit.resolves
         allowed = case.state is State.GATHERING or resolving or confirming
     else:
-        allowed = (
-            case.state is State.ERASING and case.right is Right.DELETION and case.confirmed_at is not None
-        )
+        deleting = case.state is State.ERASING and case.right is Right.DELETION
+        # What it will do has been recorded, and somebody wanted it so.
+        allowed = deleting and bool(case.plan) and case.confirmed_at is not None
     if not allowed or not (case.mailbox_proven or case.approved):
         raise Refused(f"{verb} of visit {visit.visit} of a case that is {case.state}")
 

@@ -56,7 +56,7 @@ class Subjects:
                 return case_id
             except dynamodb.exceptions.ConditionalCheckFailedException:
                 found = self._holder(subject)
-                if found and not self._book.get(found).ended:
+                if found and _goes_on(self._book.get(found)):
                     return found
                 if found == holder:
                     continue  # it changed hands in between: look again
@@ -65,7 +65,10 @@ class Subjects:
     def erasing(self, subject: str) -> str:
         """The deletion of the subject that has begun to erase, or an empty text."""
         holder = self._holder(subject)
-        return holder if holder and self._book.get(holder).state in _ERASING else ""
+        if not holder:
+            return ""
+        case = self._book.get(holder)
+        return holder if case.state in _ERASING and _goes_on(case) else ""
 
     def access_cases(self, subject: str) -> list[Case]:
         """The access cases about the subject."""
@@ -84,3 +87,9 @@ class Subjects:
             ConsistentRead=True,
         )
         return str(from_item(answer["Item"])["holder"]) if "Item" in answer else ""
+
+
+def _goes_on(case: Case) -> bool:
+    """Whether the deletion is still to be answered. One that is certified only looks after what it erased:
+    what the person brought since is another request's."""
+    return not case.ended and not case.certificate

@@ -1,12 +1,14 @@
 """Taking up a case: where does it stand, and what is the workflow's next step? The one place that routes."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from dsr import plans
+from dsr.canonical import digest
 from dsr.case import AWAIT_ANSWERS, REST, Case, State, next_step, notice_of
 from dsr.casebook import Casebook, Visit, now, work_name
-from dsr.confirming import freezing
+from dsr.confirming import freezing, settles
 from dsr.datamap.plan import Plan, VisitPlan
 from dsr.erasing import HELD
 from dsr.holdbook import Holdbook
@@ -45,12 +47,15 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
         if case.map_version != version:
             book.move(case, case.state, "map_updated", "workflow", map_version=version)
     if step == "cool_off" and _may_begin(book, case):
-        case = book.move(case, State.ERASING, "erasing_started", "workflow", token="", expires_at=None)
+        about = {"plan": digest(case.plan)}
+        case = book.move(case, State.ERASING, "erasing_started", "workflow", about, token="", expires_at=None)
         step = next_step(case)
     if step in ("cool_off", AWAIT_ANSWERS) and _hold_to_tell(book, case):
         return {"step": "announce", "waves": [], "notice": HELD_NOTICE, "version": case.version}
     if step in ("resolve", "gather", "erase", "confirm"):
         plan = plans.of_version(case.map_version, settings.staging_bucket)
+        if step == "confirm" and case.updated_at + timedelta(seconds=settles(plan)) > now():
+            return {"step": "settle", "waves": [], "version": case.version}
         if case.state is State.VERIFIED:
             case = book.move(case, State.GATHERING, "gathering_started", "workflow")
         return visits_to_make(plan, book, case, step)

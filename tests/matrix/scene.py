@@ -17,7 +17,7 @@ from unittest import mock
 import boto3
 import psycopg
 
-from dsr import store_worker, taking_up
+from dsr import confirming, store_worker, taking_up
 from dsr.aws import client
 from dsr.case import Requester, Right, State
 from dsr.casebook import now
@@ -127,8 +127,9 @@ class Scene:
         """The calls of functions that the workflow makes, in order, each to be made when it comes."""
         while True:
             told: dict[str, Any] = {}
-            yield lambda told=told: told.update(  # type: ignore[misc]
-                again(lambda: taking_up.take_up({"case_id": case_id, "attempt": 1}))
+            attempt = self.world.book.get(case_id).attempt
+            yield lambda told=told, attempt=attempt: told.update(  # type: ignore[misc]
+                again(lambda: taking_up.take_up({"case_id": case_id, "attempt": attempt}))
             )
             for wave in told["waves"]:
                 for visit in wave["visits"]:
@@ -188,10 +189,16 @@ class Scene:
             "updated_at": "",
             "expires_at": "",
             "certificate": "",
+            "erased_at": "",
+            "head": "",
+            "secret": "",
         }
         held = self.stores() | {
             "case": {name: str(value) for name, value in kept.items()},
-            "events": [(e.name, e.was, e.now, e.about) for e in book.events(case_id)],
+            "events": [
+                (e.name, e.was, e.now, {k: v for k, v in e.about.items() if k != "certificate"})
+                for e in book.events(case_id)
+            ],
             "staged": {name: (staging.get(name) or b"").decode() for name in staging.names("")},
         }
         for work in ("visit", "freeze@", "erase@", "gather@"):
@@ -202,7 +209,10 @@ class Scene:
         if case.certificate:
             body = client("s3").get_object(Bucket=BUNDLES, Key=case.certificate)["Body"]
             certificate = json.load(body)["certificate"]
-            held["certificate"] = {k: v for k, v in certificate.items() if not k.endswith("_at")}
+            # What binds it to its person is another word each time.
+            held["certificate"] = {
+                k: v for k, v in certificate.items() if not k.endswith("_at") and k != "subject"
+            }
         return json.loads(json.dumps(held, default=str, sort_keys=True))  # type: ignore[no-any-return]
 
 
@@ -248,7 +258,9 @@ def scene(folder: Path, uri: str) -> Iterator[Scene]:
     plan.stores["signin"].connection["user_pool"] = pool
     kms = boto3.client("kms", REGION)
     signing = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
-    with opened(plan) as world, mock.patch.dict(os.environ, {"SIGNING_KEYS": signing}):
+    # The simulation's indexes follow at once.
+    at_once = mock.patch.dict(confirming.SETTLES, clear=True)
+    with opened(plan) as world, mock.patch.dict(os.environ, {"SIGNING_KEYS": signing}), at_once:
         made = Scene(world, uri, pool)
         _fill(made)
         yield made

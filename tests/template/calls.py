@@ -65,6 +65,7 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "kms.decrypt": [("kms:Decrypt", "CaseKey")],
     },
     "certifying": {
+        "s3.get_object": [("s3:GetObject", CERTIFICATE)],
         "s3.put_object": [("s3:PutObject", CERTIFICATE)],
     },
     "front_door": {

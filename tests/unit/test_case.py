@@ -47,8 +47,12 @@ def test_every_state_has_its_moves_and_none_is_out_of_reach() -> None:
 
 
 def test_what_has_ended_stays_so_and_nothing_else_is_a_dead_end() -> None:
+    # What is erased is looked for once more, and told once more, and comes back to where it was.
+    looked_after = {State.ERASED, State.ERASED_IN_PART}
     for state in State:
-        assert (state in ENDED) == (not MOVES[state])
+        assert (state in ENDED - looked_after) == (not MOVES[state])
+        if state in looked_after:
+            assert MOVES[state] == {State.CONFIRMING, State.CERTIFYING}
         assert reachable(state) & ENDED, f"a case in {state} can never end"
 
 

@@ -1,6 +1,9 @@
 """The certificate: what it says, and that nobody can change a word of it."""
 
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 
 from dsr import signing
 from dsr.canonical import canonical
-from dsr.certificate import verify
+from dsr.certificate import commitment, verify
 from dsr.signing import SignatureError, document, key_id, to_pem
 from dsr_cli.main import main
 
@@ -113,3 +116,34 @@ def test_the_algorithm_is_fixed() -> None:
     said["signature"]["algorithm"] = "none"
     with pytest.raises(SignatureError, match=signing.ALGORITHM):
         verify(json.dumps(said).encode(), PEM)
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+def test_openssl_checks_it_by_the_documented_commands(tmp_path: Path) -> None:
+    text = Path("docs/proof.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\$ ((?:openssl|python3) .*)$", text, re.MULTILINE)
+    assert [c.split()[0] for c in commands] == ["python3", "python3", "openssl"]
+    (tmp_path / "certificate.json").write_bytes(signed(SAID))
+    (tmp_path / "certificate-key.pem").write_bytes(b"Key 1 (signs now)\n" + PEM)
+
+    def check() -> str:
+        return subprocess.run(
+            ["bash", "-c", "\n".join(commands)], cwd=tmp_path, capture_output=True, text=True, check=False
+        ).stdout
+
+    assert check() == "Verified OK\n"
+    altered = signed(SAID).replace(b'"erased": 3', b'"erased": 4')
+    (tmp_path / "certificate.json").write_bytes(altered)
+    assert "OK" not in check()
+
+
+def test_who_has_the_word_can_show_that_it_is_theirs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "certificate.json"
+    file.write_bytes(signed(SAID | {"subject": {"commitments": [commitment("w0rd", "ada@example.com")]}}))
+    mine = ["certificate", "mine", str(file), "--nonce", "w0rd", "--email"]
+    assert main([*mine, "ADA@example.com"]) == 0
+    assert "is about this person" in capsys.readouterr().out
+    assert main([*mine, "bob@example.com"]) == 1
+    assert "not about this person" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from dsr import aws, casekey
+from dsr.canonical import digest
 from dsr.case import Proof, Requester, State, next_step
 from dsr.casebook import Visit, now
 from dsr.certificate import certificate_of, verify
@@ -134,7 +135,7 @@ def test_confirming_takes_a_tick_and_a_button_and_starts_the_time_for_second_tho
     assert front.states.woken == ["the-task"]
     event = front.book.events(case_id)[-1]
     assert (event.name, event.actor, event.about) == (
-        "deletion_confirmed", "requester", {"proof": "mailbox"},
+        "deletion_confirmed", "requester", {"proof": "mailbox", "plan": digest(PLAN)},
     )  # fmt: skip
     text = browser.follow(page).text
     assert f"{case.expires_at:%H:%M} UTC" in text
@@ -203,7 +204,7 @@ def test_the_plan_of_an_account_is_shown_and_confirmed_by_its_sign_in_alone(fron
         assert front.book.get(case_id).state is State.AWAITING_CONFIRMATION
     confirm(owner, case_id)
     assert front.book.get(case_id).state is State.COOLING_OFF
-    assert front.book.events(case_id)[-1].about == {"proof": "account"}
+    assert front.book.events(case_id)[-1].about == {"proof": "account", "plan": digest(PLAN)}
 
 
 def test_who_only_sent_the_form_and_who_proved_nothing_can_do_nothing(front: Front) -> None:
@@ -313,7 +314,9 @@ def test_the_copy_can_be_waived_with_the_confirmation(front: Front) -> None:
     assert "being collected" in page.text
     confirm(browser, case_id, waive="yes")
     assert front.book.get(case_id).waived is True
-    assert front.book.events(case_id)[-1].about == {"proof": "mailbox", "decision": "waive"}
+    assert front.book.events(case_id)[-1].about == {
+        "proof": "mailbox", "decision": "waive", "plan": digest(PLAN),
+    }  # fmt: skip
 
 
 def test_after_a_while_the_page_keeps_to_itself_what_is_held_for_an_account(front: Front) -> None:
@@ -379,7 +382,7 @@ def signing() -> Iterator[None]:
 def certified(front: Front, case_id: str) -> dict[str, Any]:
     """Put a signed certificate where the workflow puts it; returns its content."""
     case = front.book.get(case_id)
-    said = certificate_of(case, a_plan().controller, {"members.members": 1}, now())
+    said = certificate_of(case, a_plan(), {"members.members": 1}, now())
     key = f"certificates/{case_id}/certificate.json"
     signed = sign("certificate", said, os.environ["SIGNING_KEYS"])
     aws.client("s3").put_object(Bucket="dsr-bundles", Key=key, Body=signed)

@@ -355,6 +355,21 @@ def erased_in_part(facts: Facts) -> Mail:
     )
 
 
+def supplement(facts: Facts) -> Mail:
+    """The last copy of what was deleted has ended."""
+    return _mail(
+        facts,
+        "the last copies of your data are gone",
+        "When we deleted your data, some copies of it (in backups, for example) were still to end by "
+        "themselves. The last of them has ended now, and we have looked again where copies could have "
+        "brought something back.",
+        "A signed supplement to your certificate says so. You can download it here:",
+        Link(facts.page),
+        "Please keep it with the certificate: soon we no longer know who you are, and cannot open the page "
+        "for you any more.",
+    )
+
+
 def joined(facts: Facts) -> Mail:
     """Another request of the same person does what this one asks, or came before it."""
     if facts.right is Right.ACCESS:
@@ -393,5 +408,6 @@ ONCE = {
     "withdrawn": withdrawn,
     "erased": erased,
     "erased_in_part": erased_in_part,
+    "supplement": supplement,
     "joined": joined,
 }

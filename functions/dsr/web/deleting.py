@@ -1,5 +1,6 @@
 """Deleting: the button below the plan; afterwards the certificate and the key to check it with."""
 
+import json
 import time
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ class Deleting:
         return (
             Route("POST", f"{case}/confirm-deletion", self.confirm),
             Route("GET", f"{case}/certificate", self.certificate),
+            Route("GET", f"{case}/certificate/print", self.to_print),
+            Route("GET", f"{case}/supplement", self.supplement),
             Route("GET", KEY_PATH, self.key),
             Route("GET", "/cancel/{token}", self.cancel_link),
             Route("POST", "/cancel/{token}", self.cancel),
@@ -85,19 +88,43 @@ class Deleting:
 
     def certificate(self, request: Request) -> Answer:
         """The certificate as a file, to who may see the case."""
+        return self._file(request, "certificate")
+
+    def supplement(self, request: Request) -> Answer:
+        """What followed it, as a file."""
+        return self._file(request, "supplement")
+
+    def _file(self, request: Request, name: str) -> Answer:
+        content = self._content(request, name == "supplement")
+        if isinstance(content, Answer):
+            return content
+        named = {"Content-Disposition": f'attachment; filename="{name}.json"'}
+        return Answer(200, content, "application/json; charset=utf-8", headers=named)
+
+    def _content(self, request: Request, supplement: bool) -> str | Answer:
+        """The signed file, or the answer to whom it is not given."""
         case_id = case_id_of(request)
         if case_id is None:
             return self.frame.fault(404)(request)
         grant = self.frame.seen(request, case_id).grant
         case = self.frame.case(case_id) if grant and grant.level >= Level.MAILBOX else None
-        if case is None or not case.certificate:
+        if case is None or not (case.supplement if supplement else case.certificate):
             return see(request, f"/requests/{case_id}")
         try:
-            content = self.frame.requests.certificate(case)
+            return self.frame.requests.certificate(case, supplement)
         except NotFound:
             return self.frame.fault(404)(request)
-        named = {"Content-Disposition": 'attachment; filename="certificate.json"'}
-        return Answer(200, content, "application/json; charset=utf-8", headers=named)
+
+    def to_print(self, request: Request) -> Answer:
+        """The certificate as a page to read and print; what is signed is the file."""
+        content = self._content(request, supplement=False)
+        if isinstance(content, Answer):
+            return content
+        signed = json.loads(content)
+        return self.frame.page(
+            request, "certificate", said=signed["certificate"], signature=signed["signature"],
+            here=f"{request.base}/requests/{case_id_of(request)}",
+        )  # fmt: skip
 
     def key(self, _request: Request) -> Answer:
         """The public keys that certificates are checked with, the newest first."""

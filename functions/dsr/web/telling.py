@@ -52,6 +52,8 @@ class Telling:
         }
         if case.state is State.CLOSED and case.joined:
             return "joined", {}
+        if case.certificate and case.state is not State.NEEDS_ATTENTION:
+            return self._erased(request, case, grant)  # also while it is looked for once more
         return tell[case.state](request, case, grant) if case.state in tell else None
 
     def _plan(self, _request: Request, case: Case, grant: Grant) -> tuple[str, Values]:
@@ -109,6 +111,7 @@ class Telling:
     def _erased(self, request: Request, case: Case, _grant: Grant) -> tuple[str, Values]:
         return "erased", {
             "words": self._words(case),
+            "secret": self.frame.requests.secret(case),
             "key": f"{self.frame.own()}{KEY_PATH}",
             "here": f"{request.base}/requests/{case.case_id}",
         }

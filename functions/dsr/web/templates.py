@@ -40,8 +40,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"day": day, "moment": moment, "size": size, "counted": counted}
+    made.filters |= {"day": day, "moment": moment, "size": size, "counted": counted, "on_day": _on_day}
     return made
+
+
+def _on_day(text: str) -> str:
+    """The day of a time as files write it (ISO 8601)."""
+    return day(datetime.fromisoformat(text))
 
 
 def render(page: str, **values: Any) -> str:
