@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import boto3
+import jsonschema
 import pytest
 
 from dsr import casebook, parameters, store_worker
@@ -159,6 +161,10 @@ def test_they_are_told_the_locators_that_the_map_names_and_nothing_else(
     with mock.patch.object(receiver.holdings, "answer", answer):
         visited(here, case)
     [message] = sent
+    schema = json.loads(Path("docs/examples/webhook.schema.json").read_text())
+    jsonschema.validate(message, schema | schema["$defs"]["message"])
+    for said in (real(message), {"cannot": "we do not know them"}):
+        jsonschema.validate(said, schema | schema["$defs"]["answer"])
     callback = message.pop("callback")
     assert message.pop("answer_by") > casebook.now().isoformat()
     assert message == {
