@@ -154,14 +154,14 @@ def test_it_tells_what_article_15_asks_for(opened: Opened, sample: Path) -> None
     assert said["How long"] == "until your account is deleted"
     assert said["Categories"] == "content › private, unique id"
     assert said["Where it comes from"].splitlines() == [
-        "Came about while you used what we offer: object key, member id", "From you: content",
+        "From you: content", "Came about while you used what we offer: object key, member id",
     ]  # fmt: skip
     assert said["Who received it"] == "Amazon Web Services; other members, who see your profile"
     assert said["Copies"] == "CraftZone image CDN (gone within 24 hours)"
     assert said["As files"] == "data/pictures/pictures.jsonl, data/pictures/pictures.csv"
     overview = page.locator("main > .facts").first
     expect(overview).to_contain_text("privacy@craftzone.example, dpo@craftzone.example")
-    expect(overview).to_contain_text("CraftZone, 12 Engraver's Yard, Dublin 2, Ireland")
+    expect(overview).to_contain_text("12 Engraver's Yard, Dublin 2, Ireland")
     expect(overview).to_contain_text("Amazon Web Services (works with it for us, Ireland)")
     expect(overview).to_contain_text("You may complain to the data protection authority")
     expect(page.locator("main > ul")).to_contain_text("Art. 17")

@@ -147,8 +147,7 @@ class SliceWriter:
         columns = self._table.columns
         if not self._table.is_flat():
             return
-        seen = dict.fromkeys(chain.from_iterable(records))
-        for name in self._in_order(seen):
+        for name in dict.fromkeys(chain.from_iterable(records)):
             columns.setdefault(name, [])
         if not self._table.is_flat():
             return
@@ -166,11 +165,6 @@ class SliceWriter:
         self._csv_whole = self._csv_whole and names == self._csv_columns
         if self._csv_whole:
             self._held += len(self._csv.add(cells.lines_of(by_column)))
-
-    def _in_order(self, names: dict[str, None]) -> list[str]:
-        """The map's fields in its order, others after."""
-        mapped = dict.fromkeys(name.partition(".")[0] for name in self._collection.fields)
-        return [*(n for n in mapped if n in names), *(n for n in names if n not in mapped)]
 
     def _csv_anew(self) -> Packed:
         """The slice's table once all its columns are known: not every record has every field."""

@@ -81,7 +81,7 @@ def render_index(
 ) -> str:
     """The page as HTML. `tables` by collection path, as `replaced`: field, what of it, how many places."""
     words = Words(case.language)
-    held = [c for c in plan.collections.values() if c.path in tables and tables[c.path].records]
+    held = [c for c in in_order(plan) if c.path in tables and tables[c.path].records]
     kinds = [_kind(plan, c, tables[c.path], words) for c in held]
     stores: dict[str, list[Kind]] = {}
     for c, kind in zip(held, kinds, strict=True):
@@ -109,6 +109,12 @@ def render_index(
         made_at=made_at,
         replaced=replaced or {},
     )  # fmt: skip
+
+
+def in_order(plan: Plan) -> list[Collection]:
+    """The collections as they were visited: the account first, then what hangs on it."""
+    visited = [c for visit in plan.visits for c in plan.collections_of(visit)]
+    return list({c.path: c for c in [*visited, *plan.collections.values()]}.values())
 
 
 def replaced_in(tally: Mapping[tuple[str, str, str], int]) -> list[tuple[str, str, int]]:
@@ -207,7 +213,7 @@ def _sources(plan: Plan, collection: Collection, words: Words) -> list[str]:
     for name, field in collection.fields.items():
         by_source.setdefault(field.source, []).append(label(name.replace(".", " › ")))
     told = []
-    for source, names in by_source.items():
+    for source, names in sorted(by_source.items(), key=lambda item: item[0] != "person"):
         known = words.has(f"source.{source}")
         text = words(f"source.{source}") if known else plan.sources.get(source, "")
         told.append(f"{text} {', '.join(names)}" if known else f"{', '.join(names)}: {text}")

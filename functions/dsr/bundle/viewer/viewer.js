@@ -130,10 +130,20 @@
     return make("a", { href: segments.map(encodeURIComponent).join("/"), "aria-label": say("open_file", { name }) }, shown || name);
   };
 
+  // What is simple inside is told in words, the rest as JSON.
+  const inLine = (value) => {
+    const entries = Object.entries(value);
+    if (entries.some(([, inner]) => inner !== null && typeof inner === "object")) return JSON.stringify(value);
+    return entries.map(([key, inner]) => (Array.isArray(value) ? `${inner}` : `${label(key)}: ${inner ?? ""}`)).join(", ");
+  };
+
+  const isEmpty = (value) =>
+    value === null || value === "" || (typeof value === "object" && Object.keys(value).length === 0);
+
   const inCell = (name, value) => {
     if (value === null || value === undefined) return null;
     if (typeof value === "boolean") return say(value ? "yes" : "no");
-    if (typeof value === "object") return shortened(JSON.stringify(value), CELL);
+    if (typeof value === "object") return shortened(inLine(value), CELL);
     if (typeof value !== "string") return String(value);
     if (name === FILE) return fileOf(value);
     const at = momentOf(value);
@@ -328,7 +338,7 @@
     table(rows) {
       const seen = new Set(rows.flatMap(([, record]) => Object.keys(record).slice(0, 1000)));
       const ordered = [...this.kind.columns.filter((n) => seen.has(n)), ...[...seen].filter((n) => !this.kind.columns.includes(n))];
-      const filled = ordered.filter((n) => rows.some(([, r]) => Object.hasOwn(r, n) && r[n] !== null && r[n] !== ""));
+      const filled = ordered.filter((n) => rows.some(([, r]) => Object.hasOwn(r, n) && !isEmpty(r[n])));
       const names = filled.slice(0, COLUMNS);
       const head = names.map((name) => make("th", { scope: "col", role: "columnheader", dir: "auto" }, shortened(label(name), CELL)));
       head.unshift(make("th", { scope: "col", role: "columnheader" }, say("details")));
