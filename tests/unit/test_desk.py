@@ -812,7 +812,7 @@ def test_an_error_is_a_page_and_its_text_stays_inside(bureau: Bureau) -> None:
     form_sent=st.dictionaries(st.sampled_from(["version", "path", "decision", "visit", "reason"]), st.text())
 )
 def test_no_form_breaks_a_page(bureau: Bureau, form_sent: dict[str, str]) -> None:
-    case = bureau.stuck()
+    case, browser = bureau.stuck(), bureau.browser(*Role)
     for gate in POSTS:
         path = gate.pattern.format(case_id=case.case_id)
-        assert bureau.browser(*Role).post(path, form_sent).status in (303, 409, 422)
+        assert browser.post(path, form_sent).status in (303, 409, 422)
