@@ -6,16 +6,16 @@ Before every batch it asks whether a hold stops it: what is held waits, the rest
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, cast
 
 from dsr.datamap.plan import Collection, Plan, VisitPlan
 from dsr.errors import StoreFault
-from dsr.gathering import Result, parts_of, read_parts, staged
+from dsr.gathering import Result, parts_of, read_part, staged
+from dsr.records import from_lines
 from dsr.staging import Staging
-from dsr.stores.base import FreezingStore, Store
+from dsr.stores.base import FreezingStore, LinesStore, OrderingStore, Store
 
 HELD = "hold"  # why a visit waits; what it tells about is the id of the hold
 
@@ -55,6 +55,7 @@ class Erasing:
         self._ends_at, self._number, self._clock = ends_at, number, clock
         self._stopped_by = stopped_by
         self._progress = _Progress()
+        self._places: dict[str, Any] = {}
 
     def run(self) -> Result:
         """Erase until done or out of time. Exceptions other than StoreFault mean: try again."""
@@ -91,9 +92,9 @@ class Erasing:
     def _erase(self) -> list[str]:
         """Erase what no hold stops; returns the ids of the holds that stop the rest. Raises _Late."""
         holds = []
-        for collection in reversed(self._plan.collections_of(self._visit)):
-            if collection.name in self._progress.through or collection.kept:
-                continue  # what is kept stays untouched, and is not counted as erased
+        for collection in self._order():
+            if collection.name in self._progress.through:
+                continue
             if hold := self._erase_collection(collection):
                 holds.append(hold)
             else:
@@ -102,16 +103,30 @@ class Erasing:
         self._save()
         return holds
 
+    def _order(self) -> list[Collection]:
+        """What is to be erased, from the leaves on: by the map, or by what the store itself knows.
+
+        What is kept stays untouched, and is not counted as erased.
+        """
+        collections = list(reversed(self._plan.collections_of(self._visit)))
+        found = [c for c in collections if not c.kept and self._parts(c)]
+        if isinstance(self._store, OrderingStore) and len(found) > 1:
+            return self._store.erase_order(found)
+        return found
+
+    def _parts(self, collection: Collection) -> list[str]:
+        return parts_of(self._staging, self._plan, collection.path, "staged", self._number, self._places)
+
     def _erase_collection(self, collection: Collection) -> str:
         """Erase one collection from where it stands; the id of the hold that stops it. Raises _Late."""
-        parts = parts_of(self._staging, self._plan, collection.path, "staged", self._number)
+        parts = self._parts(collection)
         at = self._progress.at.setdefault(collection.name, [0, 0])
         while at[0] < len(parts):
-            records = read_parts(self._staging, [parts[at[0]]])
-            for batch in _batches(records, at[1], self._store.erase_at_once):
+            lines = read_part(self._staging, parts[at[0]]).rstrip(b"\n").split(b"\n")
+            for batch in _batches(lines, at[1], self._store.erase_at_once):
                 if hold := self._stopped_by(collection):
                     return hold
-                self._store.erase(collection, batch, collection.masks)
+                self._erase_lines(collection, batch)
                 at[1] += len(batch)
                 tally = self._progress.counts
                 tally[collection.name] = tally.get(collection.name, 0) + len(batch)
@@ -121,12 +136,18 @@ class Erasing:
             at[:] = [at[0] + 1, 0]
         return ""
 
+    def _erase_lines(self, collection: Collection, lines: Sequence[bytes]) -> None:
+        if isinstance(self._store, LinesStore):
+            self._store.erase_lines(collection, lines, collection.masks)
+        else:
+            values = [record["values"] for record in from_lines(b"\n".join(lines))]
+            self._store.erase(collection, values, collection.masks)
+
     def _save(self) -> None:
         self._staging.put_json(self._place, vars(self._progress))
 
 
-def _batches(records: Iterator[dict[str, Any]], begin: int, size: int) -> Iterator[list[dict[str, Any]]]:
-    """The values of `records` from the one at `begin` on, in lists of `size`."""
-    values = (record["values"] for record in islice(records, begin, None))
-    while batch := list(islice(values, size)):
-        yield batch
+def _batches(lines: Sequence[bytes], begin: int, size: int) -> Iterator[Sequence[bytes]]:
+    """The lines from the one at `begin` on, `size` at a time."""
+    for start in range(begin, len(lines), size):
+        yield lines[start : start + size]

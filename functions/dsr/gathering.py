@@ -21,7 +21,7 @@ from dsr.errors import StoreFault
 from dsr.matching import Known, came_after, is_sound, normalise, point
 from dsr.records import as_text, each_at, from_lines, to_line
 from dsr.staging import Staging
-from dsr.stores.base import REDACTED, Record, Store
+from dsr.stores.base import REDACTED, Lines, Record, Store
 from dsr.values import Values
 
 _PART_BYTES = 8 * 1024 * 1024  # of records per sealed object: bounds the memory of whoever reads it
@@ -29,6 +29,7 @@ _PLACE_BYTES = 64 * 1024  # of records that lie in the place itself
 _KNOWN = "known.json"
 # How often what a collection's own records lead to is followed: a thread of this many generations.
 _MOST_LOOPS = 100
+_BETWEEN = '}\n{"values":'  # two lines of values that are JSON already
 
 
 @dataclass(frozen=True)
@@ -231,8 +232,11 @@ class Gathering:
         return not late
 
     def _take(
-        self, collection: Collection, ways: list[tuple[Way, Container[str]]], found: list[Record]
+        self, collection: Collection, ways: list[tuple[Way, Container[str]]], found: Sequence[Record]
     ) -> None:
+        if isinstance(found, Lines) and self._need_not_look(collection):
+            self._put_all(collection, found)
+            return
         now = self._progress.way
         # Of a reference, that it led here is the store's word, whatever type that gives the value.
         told = ways[now][0].identity is None
@@ -262,17 +266,41 @@ class Gathering:
             )
             if sound and tells:
                 self._known.learn(collection, record.values)
-            self._put_by(collection, _staged(record), sound)
+            self._put_by(collection, record, sound)
 
-    def _put_by(self, collection: Collection, record: dict[str, Any], sound: bool) -> None:
+    def _need_not_look(self, collection: Collection) -> bool:
+        """Whether each record found by the way at hand is staged as it is, whatever it says.
+
+        What the first way finds, being a reference, is sound and not staged before; unless something is
+        learnt of it, it may be one that stays, or the collection leads to itself.
+        """
+        if self._progress.way or collection.ways[0].identity or Known.can_learn(collection):
+            return False
+        if any(collection.loops(way) for way in collection.ways):
+            return False
+        return not (self._number and (collection.kept or collection.masks))
+
+    def _put_all(self, collection: Collection, found: Lines) -> None:
+        if not found:
+            return
+        counts = self._progress.counts
+        counts[collection.name] = counts.get(collection.name, 0) + len(found)
+        content = f'{{"values":{_BETWEEN.join(found.lines)}}}\n'
+        self._put_line((collection.name, True), content.encode())
+
+    def _put_line(self, place: tuple[str, bool], content: bytes) -> None:
+        self._buffers.setdefault(place, []).append(content)
+        self._buffered += len(content)
+
+    def _put_by(self, collection: Collection, record: Record | dict[str, Any], sound: bool) -> None:
+        """Stage a record as it was found, or as it was staged before."""
         try:
-            line = to_line(record)
+            line = to_line(record) if isinstance(record, dict) else _line_of(record)
         except TypeError:
             raise StoreFault("unsupported", f"{collection.path}: a value without a JSON form") from None
         tally = self._progress.counts if sound else self._progress.doubtful
         tally[collection.name] = tally.get(collection.name, 0) + 1
-        self._buffers.setdefault((collection.name, sound), []).append(line)
-        self._buffered += len(line)
+        self._put_line((collection.name, sound), line)
 
     def _flush(self) -> None:
         held = sum(len(part) for parts in self._progress.parts.values() for part in parts)
@@ -416,6 +444,10 @@ def _matches(way: Way, record: Record, values: Container[str]) -> bool:
     return any(as_text(normalise(value, how)) in values for value in found)
 
 
+def _line_of(record: Record) -> bytes:
+    return f'{{"values":{record.line}}}\n'.encode() if record.line else to_line(_staged(record))
+
+
 def _staged(record: Record) -> dict[str, Any]:
     line: dict[str, Any] = {"values": record.values}
     if record.original:
@@ -475,7 +507,12 @@ def parts_of(
 def read_parts(staging: Staging, parts: Iterable[str]) -> Iterator[dict[str, Any]]:
     """The records of these parts. Raises RuntimeError if one is not there."""
     for part in parts:
-        content = part.encode() if part.startswith("{") else staging.get(part)
-        if content is None:
-            raise RuntimeError(f"staged part {part} vanished")
-        yield from from_lines(content)
+        yield from from_lines(read_part(staging, part))
+
+
+def read_part(staging: Staging, part: str) -> bytes:
+    """The lines of a part. Raises RuntimeError if it is not there."""
+    content = part.encode() if part.startswith("{") else staging.get(part)
+    if content is None:
+        raise RuntimeError(f"staged part {part} vanished")
+    return content

@@ -6,7 +6,7 @@ plan with its cutoffs is stored, and a worker that comes again finds only what i
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -206,7 +206,7 @@ def _stuck(done: Sweep) -> Sweep:
     return replace(done, outcome="needs_attention", reason=reason, about=done.collection)
 
 
-def _erase(store: ExpiringStore, collection: Collection, records: list[Record]) -> int:
+def _erase(store: ExpiringStore, collection: Collection, records: Sequence[Record]) -> int:
     """Delete them, those that others still refer to excepted. Returns how many those are."""
     # What guards a record here is its time, not its owner: one that was used again meanwhile stays.
     guarded = replace(collection, ways=(Way(collection.retention["from"]),), account="")

@@ -4,7 +4,7 @@ from typing import Any
 
 from dsr.boundary import step
 from dsr.store_worker import work
-from dsr.stores import sql as _kind  # noqa: F401  imported at start, so that no visit waits for it
+from dsr.stores.sql import store as _kind  # noqa: F401  imported at start, so that no visit waits for it
 
 
 @step

@@ -299,6 +299,5 @@ class SQLHarness:
 def dispose(harness: Harness) -> Iterator[Harness]:
     """The harness, and its connections closed afterwards."""
     yield harness
-    engine = getattr(harness.store, "_engine", None)
-    if engine is not None:
-        engine.dispose()
+    if isinstance(harness.store, SQLStore):
+        harness.store.close()

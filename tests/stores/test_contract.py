@@ -22,9 +22,10 @@ def names(store: Harness, found: list[Page]) -> list[str]:
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages small enough that few records fill several; DynamoDB and Cognito set theirs themselves."""
     monkeypatch.setattr("dsr.stores.s3._PAGE", 25)
-    monkeypatch.setattr("dsr.stores.sql._PAGE", 50)
     monkeypatch.setattr("dsr.stores.lake.store._PAGE", 3)
-    monkeypatch.setattr("dsr.stores.sql._VALUES", 2)
+    monkeypatch.setattr("dsr.stores.sql.postgres._FIRST_ROWS", 30)
+    monkeypatch.setattr("dsr.stores.sql.postgres._MOST_ROWS", 50)
+    monkeypatch.setattr("dsr.stores.sql.store._VALUES", 2)
 
 
 def many(store: Harness) -> int:

@@ -1,9 +1,10 @@
 """What every kind of store does: the same verbs, in pages, to the end, resumable, never silently partial."""
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, overload, runtime_checkable
 
 from dsr.datamap.plan import Collection, Way
 from dsr.records import at_path
@@ -25,17 +26,47 @@ class Original:
 
 @dataclass(frozen=True)
 class Record:
-    """One record: the values by field name, and the file it stands for, if any."""
+    """One record: the values by field name, and the file it stands for, if any.
+
+    `line`: the values as the one JSON object that they were read from, where they were.
+    """
 
     values: dict[str, Any]
     original: Original | None = None
+    line: str = field(default="", compare=False, repr=False)
+
+
+class Lines(Sequence[Record]):
+    """Records that the store already gave as JSON objects, one text each, in the form of `dsr.records`.
+
+    Whoever takes the texts as they are need not make a Python object of each record.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = lines
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @overload
+    def __getitem__(self, at: int) -> Record: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Record]: ...
+    def __getitem__(self, at: int | slice) -> Record | list[Record]:
+        if isinstance(at, slice):
+            return [_read_line(line) for line in self.lines[at]]
+        return _read_line(self.lines[at])
+
+
+def _read_line(line: str) -> Record:
+    return Record(json.loads(line), None, line)
 
 
 @dataclass(frozen=True)
 class Page:
     """Some records, and where to go on after them; `after` None means there is no more."""
 
-    records: list[Record]
+    records: Sequence[Record]
     after: Cursor
 
 
@@ -90,6 +121,24 @@ class FreezingStore(Store, Protocol):
 
     def freeze(self, collection: Collection, records: Sequence[dict[str, Any]]) -> None:
         """No sign-in and no open session from now on. Done again it changes nothing."""
+        ...
+
+
+@runtime_checkable
+class LinesStore(Store, Protocol):
+    """A store that erases by the staged lines themselves, where it need not look at each."""
+
+    def erase_lines(self, collection: Collection, lines: Sequence[bytes], masks: dict[str, str]) -> None:
+        """What `erase` does with the records of these lines, of which each is {"values": …} as staged."""
+        ...
+
+
+@runtime_checkable
+class OrderingStore(Store, Protocol):
+    """A store that knows itself which collections must go before which."""
+
+    def erase_order(self, collections: Sequence[Collection]) -> list[Collection]:
+        """`collections`, which stand in the order of the map, as they can be erased."""
         ...
 
 
