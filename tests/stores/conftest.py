@@ -5,6 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.stores import harness as kinds
+from tests.stores import mariadb
+
+
+@pytest.fixture(scope="session")
+def maria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mariadb.Server]:
+    """A real MariaDB; where Debian's package is not installed, its tests are skipped and say so."""
+    if not mariadb.installed():
+        pytest.skip("no MariaDB on this machine (apt-get install mariadb-server)")
+    with mariadb.running(tmp_path_factory.mktemp("maria")) as server:
+        yield server
 
 
 @pytest.fixture(
@@ -14,6 +24,8 @@ from tests.stores import harness as kinds
         "s3",
         "cognito",
         "sql",
+        "data-api",
+        "mariadb",
         "parquet",
         "jsonl-gzip",
         "csv",
@@ -34,6 +46,10 @@ def store(request: pytest.FixtureRequest, cloud: None) -> Iterator[kinds.Harness
         case "parquet" | "jsonl-gzip" | "csv":
             form, _, packed = request.param.partition("-")
             made = kinds.LakeHarness(form, gzipped=bool(packed))
+        case "data-api":
+            made = kinds.DataAPIHarness(request.getfixturevalue("postgres"))
+        case "mariadb":
+            made = kinds.MariaDBHarness(request.getfixturevalue("maria"))
         case _:
             made = kinds.SQLHarness(request.getfixturevalue("postgres"))
     with kinds.dispose(made):

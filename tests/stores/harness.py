@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+from unittest import mock
 
 import boto3
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsr.aws import Access, client_as
 from dsr.datamap.plan import Collection, Field, Identity, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.records import to_line
@@ -23,6 +25,7 @@ from dsr.stores.dynamodb import DynamoDBStore
 from dsr.stores.lake.store import LakeStore
 from dsr.stores.s3 import S3Store
 from dsr.stores.sql import SQLStore
+from tests.stores import data_api, mariadb
 
 REGION = "us-east-1"
 ME, NEIGHBOUR = "m-1", "m-11"  # one id begins like the other: no prefix may match
@@ -295,9 +298,71 @@ class SQLHarness:
         self.execute("DROP TABLE rows")
 
 
+class DataAPIHarness(SQLHarness):
+    """The same table, read through the RDS Data API: a stand-in of it, on the real PostgreSQL."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.api = data_api.DataAPI(uri)
+        self.store = SQLStore(
+            plan("sql", data_api=data_api.CLUSTER, secret=data_api.SECRET, database="postgres")
+        )
+        self._patch = mock.patch("dsr.stores.sql.connecting.client_as", self._client)
+        self._patch.start()
+
+    def _client(self, access: Access, service: str) -> Any:
+        return self.api if service == "rds-data" else client_as(access, service)
+
+    def close(self) -> None:
+        """Give AWS back."""
+        self._patch.stop()
+
+
+class MariaDBHarness:
+    """A MariaDB table read by an indexed column whose collation folds capitals."""
+
+    def __init__(self, server: mariadb.Server) -> None:
+        self.way = Way("owner", Identity("email", "lower", verified=True))
+        self.collection = collection("rows", "id", self.way, table="rows")
+        self.store = SQLStore(plan("sql", secret="shop/db"))
+        self.server = server
+        secret = {"engine": "mariadb", "host": mariadb.HOST, "port": server.port, "dbname": mariadb.DATABASE}
+        secret |= {"username": mariadb.USER, "password": mariadb.PASSWORD}
+        boto3.client("secretsmanager", region_name=REGION).create_secret(
+            Name="shop/db", SecretString=json.dumps(secret)
+        )
+        for name in ("hanging", "rows"):
+            self.execute(f"DROP TABLE IF EXISTS `{name}`")
+        self.execute(
+            "CREATE TABLE `rows` (id char(36) COLLATE ascii_bin PRIMARY KEY, owner varchar(200),"
+            " at timestamp(6) NULL, amount decimal(20, 10), KEY by_owner (owner))"
+        )
+
+    def execute(self, statement: str, *values: Any) -> list[Any]:
+        """Execute one statement."""
+        return self.server.execute(statement, *values)
+
+    def add(self, owner: str, count: int) -> list[str]:
+        names = [str(uuid.uuid4()) for _ in range(count)]
+        rows = [(n, owner.title(), "2026-03-29 01:30:00.5", "1234567890.0123456789") for n in names]
+        self.server.execute("INSERT INTO `rows` VALUES (%s, %s, %s, %s)", many=rows)
+        return names
+
+    def name(self, record: Record) -> str:
+        return str(record.values["id"])
+
+    def values(self, *owners: str) -> list[Any]:
+        return list(owners)
+
+    def break_collection(self) -> None:
+        self.execute("DROP TABLE `rows`")
+
+
 @contextmanager
 def dispose(harness: Harness) -> Iterator[Harness]:
     """The harness, and its connections closed afterwards."""
     yield harness
     if isinstance(harness.store, SQLStore):
         harness.store.close()
+    if isinstance(harness, DataAPIHarness):
+        harness.close()

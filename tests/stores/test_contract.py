@@ -25,6 +25,8 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dsr.stores.lake.store._PAGE", 3)
     monkeypatch.setattr("dsr.stores.sql.postgres._FIRST_ROWS", 30)
     monkeypatch.setattr("dsr.stores.sql.postgres._MOST_ROWS", 50)
+    monkeypatch.setattr("dsr.stores.sql.connecting.DATA_API_PAGE", 50)
+    monkeypatch.setattr("dsr.stores.sql.mysql._PAGE", 50)
     monkeypatch.setattr("dsr.stores.sql.store._VALUES", 2)
 
 

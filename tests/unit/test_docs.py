@@ -26,7 +26,8 @@ from tests.template.cloudformation import source
 ROOT = draw.ROOT
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yaml"))
-VALUES = {"account": "123456789012", "region": "eu-west-1", "user_pool": "eu-west-1_abc"}
+PEM = "-----BEGIN CERTIFICATE-----"
+VALUES = {"account": "123456789012", "region": "eu-west-1", "user_pool": "eu-west-1_abc", "rds_ca": PEM}
 MOST_PICTURE = 200_000  # bytes
 
 

@@ -74,7 +74,8 @@ SELECT json_build_object(
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
     'unique', (
         SELECT json_agg((SELECT json_agg(a.attname) FROM pg_attribute a
-                         WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey[0\\:i.indnkeyatts - 1])))
+                         JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, place) USING (attnum)
+                         WHERE a.attrelid = c.oid AND k.place <= i.indnkeyatts))
         FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid
         AND i.indpred IS NULL AND i.indexprs IS NULL),
     'leading', (
@@ -337,7 +338,12 @@ def _forms(columns: list[Column]) -> str:
     return ", ".join(f"{_form(c)} AS {_name(c)}" for c in columns)
 
 
-_CLOCK = "HH24:MI:SS.US"
+def _clocked(form: str) -> str:
+    # No colon: what reads the names of values out of a statement may take one for their sign.
+    return f"to_char({{c}}, replace('{form}', '§', chr(58)))"
+
+
+_WHOLE_SECOND = "CASE WHEN date_trunc('second', {c}) = {c} OR {c} < '0001-01-01' THEN to_json({c})"
 # By type, `{c}` being the column. Where to_json writes what dsr.records writes, there is no row.
 _FORMS = {
     "numeric": "{c}::text",
@@ -345,12 +351,13 @@ _FORMS = {
     " THEN to_json(replace(lower({c}::text), 'infinity', 'inf'))"
     " WHEN {c}::text ~ '^-?[0-9]+$' THEN ({c}::text || '.0')::json ELSE to_json({c}) END",
     # to_json drops the zeros at the end of a fraction.
-    "timestamptz": "CASE WHEN date_trunc('second', {c}) = {c} OR {c} < '0001-01-01' THEN to_json({c})"
-    ' ELSE to_json(to_char({c}, \'YYYY-MM-DD"T"' + _CLOCK + '"+00:00"\')) END',
-    "timestamp": "CASE WHEN date_trunc('second', {c}) = {c} OR {c} < '0001-01-01' THEN to_json({c})"
-    ' ELSE to_json(to_char({c}, \'YYYY-MM-DD"T"' + _CLOCK + "')) END",
+    "timestamptz": _WHOLE_SECOND
+    + " ELSE to_json("
+    + _clocked('YYYY-MM-DD"T"HH24§MI§SS.US"+00§00"')
+    + ") END",
+    "timestamp": _WHOLE_SECOND + " ELSE to_json(" + _clocked('YYYY-MM-DD"T"HH24§MI§SS.US') + ") END",
     "time": "CASE WHEN date_trunc('second', {c}) = {c}::interval THEN {c}::text"
-    " ELSE to_char({c}, '" + _CLOCK + "') END",
+    " ELSE " + _clocked("HH24§MI§SS.US") + " END",
     "bytea": "translate(encode({c}, 'base64'), E'\\n', '')",
     # Of a json column its own text; a line feed in it can only stand between the words.
     "json": "translate({c}::text, E'\\n\\r', '  ')::json",
