@@ -47,7 +47,7 @@ _REFUSALS = {
     "certificate verify failed": "the server's certificate is not signed by `ca`",
     "does not match host name": "the server's certificate is for another host",
     "does not support ssl": "the server offers no TLS",
-    "server does not support secure connection": "the server offers no TLS",
+    "ssl is required but the server doesn't support it": "the server offers no TLS",
 }
 
 

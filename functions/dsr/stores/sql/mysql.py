@@ -90,7 +90,7 @@ class MySQL:
         modes = "STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ENGINE_SUBSTITUTION"
         # In text(), a colon that begins no name is escaped.
         connection.execute(
-            text(f"SET time_zone = '+00\\:00', sql_mode = '{modes}', innodb_lock_wait_timeout = 10, {wait}")
+            text(f"SET time_zone = '+00\\:00', sql_mode = '{modes}', innodb_lock_wait_timeout = 30, {wait}")
         )
 
     def describe(self, connection: Connection, store: str, name: str) -> Table | None:

@@ -43,7 +43,7 @@ FAULTS = {
     "22008": "malformed_data",
 }
 _CHUNK_BYTES = 2 * 1024 * 1024
-_FIRST_ROWS, _MOST_ROWS = 50, 5000
+_FIRST_ROWS, _MOST_ROWS = 500, 2000
 
 # In each transaction anew, since a pool in between (RDS Proxy, PgBouncer) may give it another session and
 # takes no settings at the start of one. With row_security off, a policy that would hide rows is an error.
@@ -53,12 +53,14 @@ _SETTINGS = {
     "intervalstyle": "iso_8601",
     "extra_float_digits": "1",
     "row_security": "off",
-    "lock_timeout": "10s",
+    "lock_timeout": "30s",
 }
 _DESCRIBE = """
 SELECT json_build_object(
     'identity', n.nspname || '.' || c.relname,
     'kind', c.relkind,
+    'width', CASE WHEN c.reltuples > 0
+             THEN c.relpages * current_setting('block_size')::bigint / c.reltuples::bigint ELSE 0 END,
     'columns', (
         SELECT json_agg(json_build_object(
             'name', a.attname, 'nullable', NOT a.attnotnull,
@@ -120,6 +122,7 @@ class Postgres:
             store, name, quoted, columns, told["kind"] == "v",
             tuple(frozenset(names) for names in told["unique"] or ()),
             frozenset(map(_plain, told["leading"] or ())), frozenset(told["refers"] or ()), told["identity"],
+            told["width"],
         )  # fmt: skip
 
     def begin(self, connection: Connection, seconds: int) -> None:
@@ -139,14 +142,14 @@ class Postgres:
         """See `Language.all`. One statement, whose rows wait in the server until they are fetched."""
         sql, values = _search(search)
         statement = text(_as_json(sql)).execution_options(stream_results=True)
-        rows = _FIRST_ROWS
+        rows = _fitting(search.table.width) if search.table.width else _FIRST_ROWS
         with connection.execute(statement, values) as result:
             found = result.scalars()
             while lines := found.fetchmany(rows):
                 yield Lines(lines)
                 # By what they measured so far: many small rows at once, few large ones.
                 each = sum(map(len, lines)) / len(lines) + 1
-                rows = max(1, min(_MOST_ROWS, round(_CHUNK_BYTES / each)))
+                rows = _fitting(each)
 
     def scans(self, connection: Connection, search: Search) -> bool:
         """See `Language.scans`. With sequential scans priced out, one that stays is the only way there is."""
@@ -261,6 +264,11 @@ class Postgres:
         if name := getattr(told, "column_name", None) or getattr(told, "constraint_name", None):
             return code, str(name)
         return code, ""
+
+
+def _fitting(each: float) -> int:
+    """How many rows of this length to fetch at once."""
+    return max(1, min(_MOST_ROWS, round(_CHUNK_BYTES / each)))
 
 
 # -- spelling ------------------------------------------------------------------------------------------

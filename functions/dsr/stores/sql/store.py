@@ -25,9 +25,12 @@ from dsr.stores.sql.tables import Column, Table, in_order
 _VALUES = 500  # looked up by one statement
 
 # Seconds a statement may take. A page over an index is far below; the longest is the first sort of one
-# person's rows where no index holds them in order of the key. The languages wait 10 seconds for locks.
+# person's rows where no index holds them in order of the key. The languages wait 30 for locks.
 _TIMEOUT = 60
-_PAUSES = (1, 2, 4, 8, 8)  # seconds between tries to connect: a server that restarts is waited for
+# Seconds between tries to connect, and of silence after which it is no longer taken for a restart. Until
+# then the step fails, and the workflow calls again.
+_PAUSES = (1, 2, 4)
+_SILENT = 20
 _PAGE_BYTES = 4 * 1024 * 1024  # of rows at once, as far as the database tells how long they are
 
 
@@ -42,6 +45,7 @@ class SQLStore:
         self._connectors = {replica: Connector(store, replica) for replica in {False, bool(replicated)}}
         self._open: dict[bool, tuple[Engine, Language]] = {}
         self._tables: dict[str, Table] = {}
+        self._silent_since = 0.0  # when a server first gave no answer, and has not since
 
     # -- finding -------------------------------------------------------------------------------------
 
@@ -78,15 +82,15 @@ class SQLStore:
             self._check_view(search, whole)
         _, language = self._opened(whole)
         limit = language.pages
-        if search.table.width:
+        if limit and search.table.width:
             limit = max(1, min(limit, _PAGE_BYTES // search.table.width))
         if not limit:
-            with self._transaction(search.table, whole) as (connection, language):
+            with self._transaction(search.table.about, whole) as (connection, language):
                 yield from language.all(connection, search)
             return
         while True:
             try:
-                with self._transaction(search.table, whole) as (connection, language):
+                with self._transaction(search.table.about, whole) as (connection, language):
                     rows = language.page(connection, search, limit)
             except AnswerTooLarge:
                 if limit == 1:
@@ -101,7 +105,7 @@ class SQLStore:
 
     def _check_view(self, search: Search, whole: bool) -> None:
         table = search.table
-        with self._transaction(table, whole) as (connection, language):
+        with self._transaction(table.about, whole) as (connection, language):
             if language.scans(connection, search):
                 raise table.fault(
                     "missing_index", f"the view reads a whole table to find by {search.way.field}"
@@ -115,7 +119,7 @@ class SQLStore:
         """See `base.Store.erase`. One transaction a call."""
         if records:
             change = self._change(collection, masks)
-            with self._transaction(change.table) as (connection, language):
+            with self._transaction(change.table.about) as (connection, language):
                 for statement in language.each(change, records):
                     _run(connection, statement)
 
@@ -138,7 +142,7 @@ class SQLStore:
         owners = [(first.get(c.name), last.get(c.name)) for c in change.guards]
         if not owners or any(a is None or a != b for a, b in owners):
             return False
-        with self._transaction(change.table) as (connection, language):
+        with self._transaction(change.table.about) as (connection, language):
             statement = language.between(change, first, last)
             if statement is None:
                 return False
@@ -174,7 +178,7 @@ class SQLStore:
         table.check_dated(dated)
         order = [dated, *table.chosen(collection.key)]
         wanted = table.chosen(expiring(collection))
-        with self._transaction(table) as (connection, language):
+        with self._transaction(table.about) as (connection, language):
             read = language.aged(connection, Aged(table, order, wanted, before, after, limit))
         records, undated = sort_out(collection, [record.values for record in read], before)
         return Expired(records, _key(order, read[-1]) if len(read) == limit else None, undated)
@@ -182,7 +186,7 @@ class SQLStore:
     def sample(self, collection: Collection, count: int) -> list[Record]:
         """Some `count` records with all their columns, whichever come first: to compare with the map."""
         table = self._table(collection)
-        with self._transaction(table, replica=True) as (connection, language):
+        with self._transaction(table.about, replica=True) as (connection, language):
             return list(language.some(connection, table, count))
 
     def check(self, collection: Collection) -> list[StoreFault]:
@@ -208,7 +212,7 @@ class SQLStore:
 
     def _check_rights(self, table: Table, collection: Collection) -> None:
         """Raises StoreFault unless the database would let us: it is asked how it would, and does nothing."""
-        with self._transaction(table) as (connection, language):
+        with self._transaction(table.about) as (connection, language):
             language.some(connection, table, 0)
             if not collection.kept:
                 change = Change(table, table.chosen(collection.key), [], collection.masks)
@@ -228,9 +232,7 @@ class SQLStore:
         return self._open[which]
 
     @contextmanager
-    def _transaction(
-        self, about: Table | None, replica: bool = False
-    ) -> Iterator[tuple[Connection, Language]]:
+    def _transaction(self, about: str, replica: bool = False) -> Iterator[tuple[Connection, Language]]:
         """A transaction, committed unless something is raised. Raises StoreFault for what will not pass."""
         language: Language | None = None
         try:
@@ -243,8 +245,7 @@ class SQLStore:
             code, told = language.fault(error.orig)
             if not code:
                 raise
-            place = about.about if about else self._store.name
-            raise StoreFault(code, f"{place}: {told}" if told else place) from None
+            raise StoreFault(code, f"{about}: {told}" if told else about) from None
 
     @contextmanager
     def _connect(self, replica: bool) -> Iterator[tuple[Connection, Language]]:
@@ -254,25 +255,31 @@ class SQLStore:
             yield connection, language
 
     def _patiently(self, engine: Engine, connector: Connector) -> Connection:
-        """A connection. Raises StoreFault where the login is refused, or nobody answers for half a minute."""
-        wrong = ""
-        for pause in _PAUSES:
+        """A connection. Raises StoreFault where the login is refused, or nobody has answered for long."""
+        refused = ""
+        for pause in (*_PAUSES, 0):
             try:
-                return engine.connect()
+                connection = engine.connect()
             except OperationalError as error:
-                again, wrong = wrong, refusal(error.orig or error)
-            if wrong and wrong == again:
-                raise StoreFault("missing_connection", f"{self._store.name}: {wrong}")
-            if wrong:
-                connector.forget()  # the password may have been changed: the secret is read again
-            else:
+                again, refused = refused, refusal(error.orig or error)
+                if refused and refused == again:
+                    raise StoreFault("missing_connection", f"{self._store.name}: {refused}") from None
+                if refused:
+                    connector.forget()  # the password may have been changed: the secret is read again
+                    continue
+                self._silent_since = self._silent_since or time.monotonic()
+                if not pause and time.monotonic() - self._silent_since < _SILENT:
+                    raise
                 time.sleep(pause)
+            else:
+                self._silent_since = 0.0
+                return connection
         raise StoreFault("missing_connection", f"{self._store.name}: no answer from {connector.server()}")
 
     def _table(self, collection: Collection) -> Table:
         name = collection.options["table"]
         if name not in self._tables:
-            with self._transaction(None) as (connection, language):
+            with self._transaction(f"{collection.store}: table {name}") as (connection, language):
                 found = language.describe(connection, collection.store, name)
             if found is None:
                 raise StoreFault("missing_collection", f"{collection.store}: table {name}")
