@@ -8,7 +8,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import access, cold_start, deletion, large_object, machine, many_items, many_rows, sweep
+from benchmarks import (
+    access,
+    cold_start,
+    deletion,
+    large_object,
+    machine,
+    many_items,
+    many_rows,
+    sql_growth,
+    sweep,
+)
 from benchmarks.figures import Figure, table, write
 from infra.local.home import LocalCloudError
 
@@ -31,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         "large_object": lambda: large_object.measure(max(2, options.rounds // 3), say),
         "many_rows": lambda: many_rows.measure(options.rows, max(2, options.rounds // 3), say),
         "deletion": lambda: deletion.measure(max(3, options.rounds // 3), say),
+        "sql_growth": lambda: sql_growth.measure(options.others, max(2, options.rounds // 3), say),
         "many_items": lambda: many_items.measure(options.scale, options.port, say),
         "sweep": lambda: sweep.measure(max(3, options.rounds // 3), say),
         "access": lambda: access.measure(options.rounds, options.port, options.people, say),
@@ -56,12 +67,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    names = ("cold_start", "large_object", "many_rows", "deletion", "many_items", "sweep", "access")
+    names = (
+        "cold_start",
+        "large_object",
+        "many_rows",
+        "deletion",
+        "sql_growth",
+        "many_items",
+        "sweep",
+        "access",
+    )
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names)}; all without any")
     parser.add_argument("--rounds", type=int, default=9, help="of what is measured in turns; default 9")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of one person in one table")
     parser.add_argument("--scale", type=float, default=1.0, help="of many_items; 1: 100,000 items")
+    parser.add_argument("--others", type=int, default=3_000_000, help="rows of others in sql_growth")
     parser.add_argument("--people", type=int, default=2000, help="of the sample; and ten times as many")
     parser.add_argument("--port", type=int, default=4600, help="of the local cloud, if free; default 4600")
     parser.add_argument(

@@ -91,10 +91,11 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def fill(server: postgres.Server, rows: int) -> int:
-    """Make the tables; returns how many rows are the person's."""
+    """Make the tables anew; returns how many rows are the person's."""
     every = round((1 + ROWS_OF_OTHERS) / ROWS_OF_OTHERS)
     total = round(rows * every / (every - 1))
     with server.connect(autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS connections, people")
         connection.execute(_SCHEMA)
         connection.execute("INSERT INTO people VALUES (%s, %s)", (MEMBER, ADDRESS))
         values = {"every": sql.Literal(every), "member": sql.Literal(MEMBER), "rows": sql.Literal(total)}

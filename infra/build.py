@@ -3,7 +3,7 @@
     build/layers/dsr    python/dsr: the library that all functions share
     build/layers/plan   python/dsr_plan: the compiled data map, and the privacy notice made of it to print
     build/layers/base   what pip brings for every function: powertools, pydantic, jinja2, pyrage
-    build/layers/sql    what pip brings for the SQL worker alone: sqlalchemy, psycopg
+    build/layers/sql    what pip brings for the SQL worker alone: sqlalchemy, psycopg, pymysql
     build/layers/lake   what pip brings for the worker of lakes alone: pyarrow, thrift
 
 `--aws` fetches wheels for python3.13 on arm64, whatever machine builds; versions and hashes are those of
