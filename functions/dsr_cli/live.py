@@ -15,6 +15,7 @@ from dsr.aws import Access, client, client_as
 from dsr.datamap.kinds import KINDS
 from dsr.datamap.plan import Collection, Plan, Store, Way
 from dsr.errors import StoreFault
+from dsr.stores.base import CheckingStore
 from dsr.stores.registry import open_store
 
 # What no record has, as a text, a number, a uuid, a time.
@@ -54,13 +55,20 @@ def _store_faults(plan: Plan, store: Store) -> Iterator[str]:
     for collection in plan.collections.values():
         if collection.store != store.name:
             continue
+        if isinstance(opened, CheckingStore):
+            yield from (_told(collection, fault) for fault in opened.check(collection))
+            continue
         for way in collection.ways:
             try:
                 _ask(opened, collection, way)
             except StoreFault as fault:
-                yield f"{collection.path}: {fault.code.replace('_', ' ')}: {fault.about}"
+                yield _told(collection, fault)
             except (ClientError, BotoCoreError) as error:
                 yield f"{collection.path}: cannot be asked by `{way.field}`: {type(error).__name__}"
+
+
+def _told(collection: Collection, fault: StoreFault) -> str:
+    return f"{collection.path}: {fault.code.replace('_', ' ')}: {fault.about}"
 
 
 def _ask(opened: Any, collection: Collection, way: Way) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from dsr.datamap.compile import compile_file
 from dsr.datamap.roles import roles_template
 from dsr.errors import MapError
 from tests.unit.world import collection, compiled, store
@@ -100,9 +99,3 @@ def test_what_stands_inside_of_json_can_be_withheld(tmp_path: Path) -> None:
     fields = {"id": "", "mail": IDENTITY, "device.serial": "disclose: never, reason: it is ours"}
     plan = compiled(tmp_path, shop("secret: s", fields=fields))
     assert plan.collections["shop.t"].never == {"device.serial": "it is ours"}
-
-
-def test_the_worked_example_compiles() -> None:
-    example = Path(__file__).parents[2] / "docs/examples/bookshop.yaml"
-    plan = compile_file(example, {"account": "123456789012", "rds_ca": "-----BEGIN CERTIFICATE-----"})
-    assert [name for visit in plan.visits for name in visit.collections] == ["buyers", "purchases"]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol, overload, runtime_checkable
 
 from dsr.datamap.plan import Collection, Way
+from dsr.errors import StoreFault
 from dsr.records import at_path
 from dsr.retention import moment
 
@@ -139,6 +140,15 @@ class OrderingStore(Store, Protocol):
 
     def erase_order(self, collections: Sequence[Collection]) -> list[Collection]:
         """`collections`, which stand in the order of the map, as they can be erased."""
+        ...
+
+
+@runtime_checkable
+class CheckingStore(Store, Protocol):
+    """A store that can tell at once what is not as the map says."""
+
+    def check(self, collection: Collection) -> list[StoreFault]:
+        """All that would stop a case at this collection, without reading or changing a record."""
         ...
 
 

@@ -190,7 +190,7 @@ class SQLStore:
             return list(language.some(connection, table, count))
 
     def check(self, collection: Collection) -> list[StoreFault]:
-        """All that would stop a case at this collection, without reading or changing a record."""
+        """See `base.CheckingStore.check`."""
         try:
             table = self._table(collection)
         except StoreFault as fault:
