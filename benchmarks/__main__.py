@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks import (
     access,
+    bundle_forms,
     cold_start,
     deletion,
     large_object,
@@ -40,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         "cold_start": lambda: cold_start.measure(options.rounds, say),
         "large_object": lambda: large_object.measure(max(2, options.rounds // 3), say),
         "many_rows": lambda: many_rows.measure(options.rows, max(2, options.rounds // 3), say),
+        "bundle_forms": lambda: bundle_forms.measure(options.rows, max(2, options.rounds // 3), say),
         "deletion": lambda: deletion.measure(max(3, options.rounds // 3), say),
         "sql_growth": lambda: sql_growth.measure(options.others, max(2, options.rounds // 3), say),
         "many_items": lambda: many_items.measure(options.scale, options.port, say),
@@ -71,6 +73,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "cold_start",
         "large_object",
         "many_rows",
+        "bundle_forms",
         "deletion",
         "sql_growth",
         "many_items",
