@@ -119,7 +119,8 @@ class SliceWriter:
         for number, page in enumerate(self._pages, first):
             members.append(self._archive.add_packed(page_path(self._collection, number), page))
         named = {kind: path for kind, path, _ in files}
-        self._table.slices.append({"records": self._records, **named})
+        columns = len(self._table.columns)
+        self._table.slices.append({"records": self._records, "columns": columns, **named})
         return members
 
     def _end_page(self) -> None:

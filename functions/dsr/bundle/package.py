@@ -66,7 +66,10 @@ def _resources(plan: Plan, collection: Collection, table: Table) -> list[dict[st
                     "path": slice_[form],
                     "encoding": "utf-8",
                     **said,
-                    "schema": {"fields": fields, "fieldsMatch": ["partial"]},
+                    # A line of JSON names its fields, in its own order, and need not have all.
+                    "schema": {"fields": fields[: slice_["columns"]]}
+                    if form == "csv"
+                    else {"fields": fields, "fieldsMatch": "partial"},
                 }
             )
     return found
