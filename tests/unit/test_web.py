@@ -230,6 +230,18 @@ def test_the_cookie(front: Front) -> None:
 
 
 @pytest.mark.parametrize(
+    ("accepted", "language"), [("de-AT,de;q=0.9,en;q=0.5", "de"), ("pl", "en"), ("", "en")]
+)
+def test_a_case_speaks_the_language_of_the_browser_that_opened_it(
+    front: Front, accepted: str, language: str
+) -> None:
+    form = FORM | {"submission": TOKEN, "email": f"x{len(accepted)}@example.com"}
+    answer = front.browser().post("/requests", form, Accept_Language=accepted)
+    case = front.book.get(answer.location.rpartition("/")[2])
+    assert case.language == language
+
+
+@pytest.mark.parametrize(
     ("headers", "allowed"),
     [
         ({}, True),
