@@ -242,6 +242,18 @@ def test_a_form_with_an_error_says_where_and_loses_nothing(
     assert not Holdbook(CASES).stops(targets_of(case))
 
 
+def test_what_the_map_never_holds_is_not_offered_and_refused(bureau: Bureau, book: Holdbook) -> None:
+    browser, collections = bureau.browser(Role.APPROVER), bureau.world.plan.collections
+    path = "support.tickets"
+    assert f'value="{path}"' in browser.get("/desk/holds").body
+    with mock.patch.dict(collections, {path: replace(collections[path], may_be_held=False)}):
+        assert f'value="{path}"' not in browser.get("/desk/holds").body
+        page = browser.post("/desk/holds", ASKED | {"path": path, "ends": "review"})
+    assert page.status == 422
+    assert "The data map says that these records are never held" in page.text
+    assert book.stops([(Scope.COLLECTION, path)]) == ""
+
+
 def test_a_collection_is_held_for_everybody_and_listed(bureau: Bureau, book: Holdbook) -> None:
     browser = bureau.browser(Role.APPROVER)
     assert browser.post("/desk/holds", ASKED | {"path": "no.such"}).status == 422

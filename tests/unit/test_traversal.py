@@ -15,6 +15,7 @@ from dsr import gathering, late
 from dsr.case import Case, Requester, State
 from dsr.concluding import conclude
 from dsr.datamap.plan import Collection, Plan, Way
+from dsr.erasing import Erasing
 from dsr.gathering import folder_of, place, staged
 from dsr.records import each_at
 from dsr.resolving import resolve
@@ -240,6 +241,37 @@ def test_a_thread_is_followed_for_a_hundred_generations_and_no_further(tmp_path:
     result = gather(plan, a_case(plan), visit, Desk(Fate()), Shelves(chained(102), [7]), requester=ADA)  # type: ignore[arg-type]
     assert (result.outcome, result.reason) == ("needs_attention", "endless_references")
     assert result.about == "a.c0.own"
+
+
+class Strict(Shelves):
+    """A store that lets no record go while another follows it, as a foreign key does; two a call."""
+
+    erase_at_once = 2
+
+    def __init__(self, rows: Rows, sizes: list[int]) -> None:
+        super().__init__(rows, sizes)
+        self.left = {row["id"]: row["own"] for row in rows["a.c0"]}
+
+    def erase(self, _: Collection, records: Sequence[dict[str, Any]], _masks: dict[str, str]) -> None:
+        """As `Store.erase`."""
+        for record in records:
+            del self.left[record["id"]]
+        assert not {r["id"] for r in records} & set(self.left.values()), "still referenced"
+
+
+@pytest.mark.parametrize("place_bytes", [0, 10**6])
+def test_a_thread_is_erased_from_its_end(tmp_path: Path, place_bytes: int) -> None:
+    plan = plan_of(tmp_path, {"a.c0": Made(("email",), {"own": [("a.c0", "id", False)]})})
+    [visit] = plan.visits
+    with mock.patch.object(gathering, "_PLACE_BYTES", place_bytes):
+        staging = traversed(plan, chained(9), [2])
+    store = Strict(chained(9), [2])
+    for _ in range(20):
+        ticks = iter(range(100))
+        erasing = Erasing(plan, visit, staging, store, 1, 0, lambda _: "", lambda t=ticks: next(t))  # type: ignore[arg-type,misc]
+        if erasing.run().outcome == "done":
+            break
+    assert store.left == {}
 
 
 ACCOUNTS = collection(

@@ -128,6 +128,11 @@ class Collection:
         return way.leads_from == self.path and not way.own
 
     @property
+    def descends(self) -> bool:
+        """Whether a record names the one it follows, as an answer its question: later finds go first."""
+        return any(self.loops(w) and w.field not in self.key for w in self.ways)
+
+    @property
     def masks(self) -> dict[str, str]:
         """Of records that stay though their person goes: field → treatment."""
         return dict(self.on_deletion.get("mask") or self.on_deletion.get("detach") or {})

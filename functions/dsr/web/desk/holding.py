@@ -32,8 +32,11 @@ class Holding:
         """Place a hold on a collection of the map."""
         path = request.form.get("path", "")
         hold, errors = _read(request, agent, Scope.COLLECTION, path, "")
-        if path not in self.frame.plan().collections:
+        collection = self.frame.plan().collections.get(path)
+        if collection is None:
             errors = {"path": ERRORS["hold_path"], **errors}
+        elif not collection.may_be_held:
+            errors = {"path": ERRORS["never_held"], **errors}
         if errors:
             return self._list(request, agent, errors, 422)
         self._book.place(hold)

@@ -303,6 +303,7 @@ ERRORS = {
     "reason": "Choose a reason.",
     "review": "Nothing was done: choose redact or disclose at one place at least.",
     "hold_scope": "Choose what is held: this case, or everything about this person.",
+    "never_held": "The data map says that these records are never held (may_be_held); have it changed first.",
     "hold_path": "Choose the collection that is held.",
     "hold_reason": "Choose why it is held.",
     "hold_ends": "Choose how long it is held.",
