@@ -110,7 +110,7 @@ def _scan(options: argparse.Namespace) -> None:
     for store in plan.stores.values():
         held = look(store)
         if held is None:
-            print(f"{store.name}: not looked into: whoever keeps it answers for it")
+            print(f"{store.name}: not looked into: nobody can ask it what it holds")
             continue
         for told in drift(plan, store, held, options.sample):
             found += 1
