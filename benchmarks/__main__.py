@@ -13,6 +13,7 @@ from benchmarks import (
     bundle_forms,
     cold_start,
     deletion,
+    lake,
     large_object,
     machine,
     many_items,
@@ -46,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         "sql_growth": lambda: sql_growth.measure(options.others, max(2, options.rounds // 3), say),
         "many_items": lambda: many_items.measure(options.scale, options.port, say),
         "sweep": lambda: sweep.measure(max(3, options.rounds // 3), say),
+        "lake": lambda: lake.measure(options.bytes, max(1, options.rounds // 3), say),
         "access": lambda: access.measure(options.rounds, options.port, options.people, say),
     }
     figures: list[Figure] = []
@@ -78,6 +80,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "sql_growth",
         "many_items",
         "sweep",
+        "lake",
         "access",
     )
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -85,6 +88,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=9, help="of what is measured in turns; default 9")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of one person in one table")
     parser.add_argument("--scale", type=float, default=1.0, help="of many_items; 1: 100,000 items")
+    parser.add_argument("--bytes", type=int, default=lake.SIZE, help="of the Parquet file of lake")
     parser.add_argument("--others", type=int, default=3_000_000, help="rows of others in sql_growth")
     parser.add_argument("--people", type=int, default=2000, help="of the sample; and ten times as many")
     parser.add_argument("--port", type=int, default=4600, help="of the local cloud, if free; default 4600")

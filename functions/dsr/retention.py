@@ -115,16 +115,25 @@ def rule_of(collection: Collection) -> str:
     if "duration" not in retention:
         return ""
     expiry = collection.options.get("expiry", {})
+    table = collection.options.get("table") or collection.options.get("prefix", "")
     where = "".join(f" {word}={expiry[word]}" for word in sorted(expiry))
-    return f"{retention['duration']} from {retention['from']} in {collection.options.get('table', '')}{where}"
+    return f"{retention['duration']} from {retention['from']} in {table}{where}"
 
 
 def hindrance(collection: Collection, kind: str) -> tuple[str, str]:
     """Why a collection with a rule cannot be swept: (reason, about); ("", "") where it can."""
-    if kind not in ("dynamodb", "sql"):
+    if kind not in ("dynamodb", "sql", "lake"):
         return "unsupported", f"{collection.path}: retention is not swept in stores of kind {kind} yet"
     if kind == "dynamodb" and "expiry" not in collection.options:
         return "missing_index", f"{collection.path}: the map declares no `expiry`"
+    if (
+        kind == "lake"
+        and collection.options.get("partition", {}).get("field") != collection.retention["from"]
+    ):
+        return (
+            "missing_index",
+            f"{collection.path}: the map declares no `partition` by the time it counts from",
+        )
     return "", ""
 
 

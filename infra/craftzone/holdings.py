@@ -32,11 +32,15 @@ ORIGINALS: Collection = ("artwork", "originals")
 TICKETS: Collection = ("support", "tickets")
 MESSAGES: Collection = ("support", "messages")
 CONNECTIONS: Collection = ("network", "connections")
+VISITS: Collection = ("lake", "visits")
+RECENT: Collection = ("lake", "recent")
 COLLECTIONS = (
     MEMBERS, CONSENTS, PERMISSIONS, SCREENING, DISCLOSURES, SIGN_INS, PICTURES,
-    ENTRIES, ARTWORKS, REWARDS, ORIGINALS, TICKETS, MESSAGES, CONNECTIONS,
+    ENTRIES, ARTWORKS, REWARDS, ORIGINALS, TICKETS, MESSAGES, CONNECTIONS, VISITS, RECENT,
 )  # fmt: skip
 
+# What is older lies in the lake's table of visits, by month; the rest in files of the day, as it was logged.
+RECENT_DAYS = 3
 # Numbers of SQL rows start at a person's own block: their records do not depend on how many others there are.
 ROWS_PER_PERSON = 100_000
 
@@ -342,6 +346,31 @@ class Holdings:
                     "device": self.rng.choice(devices),
                 }
             )
+
+    def visits(self, rows: int) -> None:
+        """Page views within the last 90 days, as the site's log has them: at least one of the last days."""
+        rng = Random(f"{self.seed}/visits/{self.person.index}")  # of their own: all else stays as it was
+        age = (self.now - self.person.joined).total_seconds() - 86_400
+        span = int(min(90 * 86_400.0, max(age, 3600.0)))
+        first = (self.person.index + 1) * ROWS_PER_PERSON + 1
+        seconds = sorted(
+            {rng.randrange(3600, span + 1) for _ in range(rows - 1)} | {rng.randrange(3600, 7200)}
+        )
+        for number, second in enumerate(reversed(seconds)):
+            at = self.now - timedelta(seconds=second)
+            record: Record = {
+                "visit_id": first + number,
+                "member_id": self.person.key,
+                "at": at,
+                "ip": rng.choice(self.ips),
+                "mobile_network": rng.choice(words.CARRIERS) if rng.random() < 0.4 else None,
+                "device": rng.choice(words.DEVICES)["model"],
+                "page": rng.choice(words.PAGES),
+            }
+            if at >= self.now - timedelta(days=RECENT_DAYS):
+                self.records[RECENT].append(record | {"at": stamp(at)})
+            else:
+                self.records[VISITS].append(record)
 
 
 def merged(records: Mapping[Collection, list[Record]]) -> Records:

@@ -7,6 +7,8 @@ local cloud). It acts as the owner of the stores does: the product has no part i
 """
 
 import argparse
+import gzip
+import io
 import json
 import time
 from collections import Counter
@@ -22,11 +24,13 @@ from uuid import UUID
 
 import boto3
 import psycopg
+import pyarrow
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
+from pyarrow import parquet
 
 from infra.craftzone import personas
 from infra.craftzone.holdings import (
@@ -40,10 +44,12 @@ from infra.craftzone.holdings import (
     ORIGINALS,
     PERMISSIONS,
     PICTURES,
+    RECENT,
     REWARDS,
     SCREENING,
     SIGN_INS,
     TICKETS,
+    VISITS,
     Collection,
     Holdings,
     Record,
@@ -74,6 +80,7 @@ SQL_TABLES: Mapping[Collection, str] = {
     CONNECTIONS: "connections",
 }
 SQL_STORES = ("events", "support", "network")
+LAKE_PREFIXES: Mapping[Collection, str] = {VISITS: "visits/", RECENT: "recent/"}
 
 Snapshot = dict[Collection, dict[str, str]]
 
@@ -89,6 +96,7 @@ class Stores:
     user_pool: str
     pictures_bucket: str
     artwork_bucket: str
+    lake_bucket: str
     databases: Mapping[str, str]
     endpoint_url: str | None = None
 
@@ -112,6 +120,7 @@ class Stores:
             user_pool=outputs["UserPoolId"],
             pictures_bucket=outputs["PicturesBucket"],
             artwork_bucket=outputs["ArtworkBucket"],
+            lake_bucket=outputs["LakeBucket"],
             databases=databases,
             endpoint_url=endpoint_url,
         )
@@ -186,6 +195,7 @@ def load(community: Community, stores: Stores) -> Loaded:
     """
     started = time.monotonic()
     counts: Counter[Collection] = Counter()
+    logged: dict[str, list[Record]] = {}  # of the lake, by object
     with ThreadPoolExecutor(THREADS) as pool:
         clear(stores, pool)
         databases = {store: psycopg.connect(stores.databases[store]) for store in SQL_STORES}
@@ -196,9 +206,11 @@ def load(community: Community, stores: Stores) -> Loaded:
                 _finish(pending)  # at most two chunks are in memory
                 pending = _send(people, stores, pool)
                 _copy(people, databases)
+                _log(people, logged)
                 for held in people:
                     counts.update({collection: len(records) for collection, records in held.records.items()})
             _finish(pending)
+            list(pool.map(lambda key: _put_log(stores, key, logged[key]), logged))
             for connection in databases.values():
                 connection.commit()
                 connection.execute("ANALYZE")
@@ -337,6 +349,27 @@ def _column(value: Any) -> Any:
     return Jsonb(value) if isinstance(value, dict) else value
 
 
+def _log(people: Sequence[Holdings], logged: dict[str, list[Record]]) -> None:
+    """Sort what these people left in the log by the objects of the lake."""
+    for held in people:
+        for record in held.records.get(VISITS, ()):
+            logged.setdefault(f"visits/month={record['at']:%Y-%m}/views.parquet", []).append(record)
+        for record in held.records.get(RECENT, ()):
+            logged.setdefault(f"recent/dt={record['at'][:10]}/views.jsonl.gz", []).append(record)
+
+
+def _put_log(stores: Stores, key: str, records: list[Record]) -> None:
+    """Write an object of the lake: Parquet, in the order of time, or gzipped JSON lines."""
+    records = sorted(records, key=lambda record: (record["at"], record["visit_id"]))
+    if key.endswith(".parquet"):
+        file = io.BytesIO()
+        parquet.write_table(pyarrow.Table.from_pylist(records), file, row_group_size=5000)
+        content = file.getvalue()
+    else:
+        content = gzip.compress("".join(f"{json.dumps(record)}\n" for record in records).encode(), mtime=0)
+    stores.s3.put_object(Bucket=stores.lake_bucket, Key=key, Body=content)
+
+
 def add_big_artwork(community: Community, stores: Stores) -> Community:
     """Add the 300 MB original and its row to a loaded community. Returns the community that knows of them."""
     grown = community.with_big_artwork()
@@ -367,7 +400,7 @@ def clear(stores: Stores, pool: ThreadPoolExecutor) -> None:
             {"DeleteRequest": {"Key": {name: item[name] for name in names}}} for item in _items(stores, table)
         ]
         batches += [{table: keys[start : start + BATCH]} for start in range(0, len(keys), BATCH)]
-    for bucket in (stores.pictures_bucket, stores.artwork_bucket):
+    for bucket in (stores.pictures_bucket, stores.artwork_bucket, stores.lake_bucket):
         versions = [
             {"Key": version["Key"], "VersionId": version["VersionId"]}
             for version in _versions(stores, bucket)
@@ -426,6 +459,8 @@ def _readers(stores: Stores) -> dict[Collection, Iterator[tuple[str, str]]]:
     readers[ORIGINALS] = _read_objects(stores, stores.artwork_bucket)
     for collection, table in SQL_TABLES.items():
         readers[collection] = _read_rows(stores.databases[collection[0]], table)
+    for collection in LAKE_PREFIXES:
+        readers[collection] = _read_lake(stores, collection)
     return readers
 
 
@@ -442,6 +477,23 @@ def _read_objects(stores: Stores, bucket: str) -> Iterator[tuple[str, str]]:
     for version in _versions(stores, bucket):
         held = {name: version.get(name) for name in ("ETag", "Size", "IsLatest", "LastModified")}
         yield f"{version['Key']}?versionId={version['VersionId']}", canonical(held)
+
+
+def _read_lake(stores: Stores, collection: Collection) -> Iterator[tuple[str, str]]:
+    """Every record in every version of the collection's objects; of old versions under other names."""
+    for version in _versions(stores, stores.lake_bucket):
+        if not version["Key"].startswith(LAKE_PREFIXES[collection]) or version["ETag"] == "delete marker":
+            continue
+        content = stores.s3.get_object(
+            Bucket=stores.lake_bucket, Key=version["Key"], VersionId=version["VersionId"]
+        )["Body"].read()
+        old = "" if version["IsLatest"] else f"?versionId={version['VersionId']}"
+        if collection == VISITS:
+            records = parquet.read_table(io.BytesIO(content)).to_pylist()
+        else:
+            records = [json.loads(line) for line in gzip.decompress(content).splitlines()]
+        for record in records:
+            yield f"{record['visit_id']}{old}", canonical(record)
 
 
 def _read_rows(database: str, table: str) -> Iterator[tuple[str, str]]:

@@ -19,9 +19,11 @@ from infra.craftzone.holdings import (
     MESSAGES,
     ORIGINALS,
     PICTURES,
+    RECENT,
     REWARDS,
     SIGN_INS,
     TICKETS,
+    VISITS,
     Collection,
     Holdings,
     Person,
@@ -149,7 +151,7 @@ class Community:
             values |= {ticket["opened_by"], ticket["opened_phone"] or ""}
         for message in records.get(MESSAGES, ()):
             values |= {message["author_email"] or "", message["author_phone"] or ""}
-        values |= {connection["ip"] for connection in records.get(CONNECTIONS, ())}
+        values |= {r["ip"] for kind in (CONNECTIONS, VISITS, RECENT) for r in records.get(kind, ())}
         values |= {reward["tracking_number"] or "" for reward in records.get(REWARDS, ())}
         values |= {
             item["object_key"] or ""
@@ -268,6 +270,7 @@ def _invented(holdings: Holdings) -> None:
         if chance() < 0.06:
             holdings.picture()
         holdings.connections(min(int(rng.expovariate(1 / 10)), 80))
+        holdings.visits(1 + len(holdings.records[CONNECTIONS]) // 2)
     entries = rng.choice((0, 0, 0, 1, 1, 2)) if person.member else rng.choice((0, 1))
     for _ in range(entries):
         entry_id = holdings.entry()

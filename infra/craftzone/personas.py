@@ -13,7 +13,7 @@ from infra.craftzone.holdings import ORIGINALS, ROWS_PER_PERSON, Holdings, Perso
 
 # The order is part of the data: a person's records follow from their place.
 PERSONAS = (
-    "everything",  # the person of the demo: some fifty records over all eight stores, and a federated sign-in
+    "everything",  # the person of the demo: some fifty records over all nine stores, and a federated sign-in
     "household_a",  # two people with one address and one phone number
     "household_b",
     "mixed_case",  # typed their address in another case in each store
@@ -21,7 +21,7 @@ PERSONAS = (
     "name_arabic",
     "name_apostrophe",  # also quotes, markup and line ends in what they wrote
     "account_only",  # an account, its sign-in and nothing else
-    "many_logs",  # 20,000 connections
+    "many_logs",  # 20,000 connections, and as many lines of the log
     "big_artwork",  # 300 MB original, added on demand by load.add_big_artwork
     "quoted",  # their address stands in messages of others
     "quoting",  # who wrote those
@@ -146,6 +146,7 @@ def _ordinary(holdings: Holdings) -> None:
     holdings.consent(1)
     holdings.permission()
     holdings.connections(6)
+    holdings.visits(2)
     entry_id = holdings.entry(holdings.ago(30, 300))
     holdings.artwork(entry_id)
 
@@ -170,6 +171,7 @@ def _everything(holdings: Holdings) -> None:
     holdings.conversation(messages=3, at=holdings.ago(100, 140))
     holdings.conversation(messages=1, at=holdings.ago(500, 520))  # over a year old, but since they joined
     holdings.connections(11)
+    holdings.visits(4)
 
 
 def _mixed_case(holdings: Holdings) -> None:
@@ -228,6 +230,7 @@ def _nothing(holdings: Holdings) -> None:
 def _many_logs(holdings: Holdings) -> None:
     holdings.consent(0)
     holdings.connections(MANY_LOGS)
+    holdings.visits(MANY_LOGS)
 
 
 def _quoted(holdings: Holdings) -> None:

@@ -200,3 +200,6 @@ def mailing_address(rng: Random, country: str) -> list[str]:
         f"{rng.choice(TOWNS)} {rng.randrange(10_000, 99_999)}",
         country,
     ]
+
+
+PAGES = ("/", "/gallery", "/gallery/search", "/events", "/machines", "/forum", "/forum/new", "/me")

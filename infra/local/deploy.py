@@ -25,8 +25,14 @@ ROLES_STACK = "craftzone-roles"
 PRODUCT_STACK = "dsr"
 SENDER = "privacy@craftzone.example"
 # All others are the defaults that one deploys with on AWS. The local cloud speaks plain HTTP, and nobody
-# watches a demo for three days.
-PRODUCT_PARAMETERS = {"Sender": SENDER, "RequireTls": "false", "CoolingHours": "0", "LocalRecipients": "true"}
+# watches a demo for three days, nor until a lake run begins at night.
+PRODUCT_PARAMETERS = {
+    "Sender": SENDER,
+    "RequireTls": "false",
+    "CoolingHours": "0",
+    "LocalRecipients": "true",
+    "LakeRuns": "at-once",
+}
 CLIENT_NAME = "dsr"
 # Who works at the desk of the demo, by group. A sample has no secrets.
 DESK_PASSWORD = "CraftZone-desk-1"

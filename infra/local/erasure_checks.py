@@ -70,7 +70,7 @@ def _keys(plan: Plan, collection: Collection, records: list[Record], before: Sna
             yield from [key for key in before[collection] if key.startswith(prefix)]
         elif kind == "cognito":
             yield record["username"]
-        elif kind == "sql":
+        elif kind in ("sql", "lake"):
             yield str(record[described.key[0]])
         else:
             yield "/".join(str(record[name]) for name in described.key)

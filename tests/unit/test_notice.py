@@ -149,7 +149,7 @@ def test_what_a_map_says_never_becomes_markup(tmp_path: Path) -> None:
 def test_the_command_writes_both_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = [word for name, value in VALUES.items() for word in ("--set", f"{name}={value}")]
     assert main(["notice", str(CRAFTZONE), *values, "--out", str(tmp_path / "out")]) == 0
-    assert "14 kinds of data" in capsys.readouterr().out
+    assert "16 kinds of data" in capsys.readouterr().out
     assert (tmp_path / "out/notice.html").read_text().startswith("<!doctype html>")
     assert (tmp_path / "out/notice.pdf").read_bytes().startswith(b"%PDF-")
 

@@ -29,10 +29,12 @@ from infra.craftzone.holdings import (
     ORIGINALS,
     PERMISSIONS,
     PICTURES,
+    RECENT,
     REWARDS,
     SCREENING,
     SIGN_INS,
     TICKETS,
+    VISITS,
     Collection,
     Record,
     Records,
@@ -58,6 +60,8 @@ KEYS: dict[Collection, tuple[str, ...]] = {
     TICKETS: ("ticket_id",),
     MESSAGES: ("message_id",),
     CONNECTIONS: ("connection_id",),
+    VISITS: ("visit_id",),
+    RECENT: ("visit_id",),
 }
 # What CraftZone's own metadata in Cognito adds once a user exists, and what stands for an object's bytes.
 LEARNED = {"status", "enabled", "created_at", "updated_at", "identities"}

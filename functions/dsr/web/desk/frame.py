@@ -44,7 +44,7 @@ class DeskFrame(Shell):
             return None
 
 
-_THEN = re.compile(r"/desk/cases/([0-9A-Z-]{19})(?:/[a-z0-9_/-]+)?")
+_THEN = re.compile(r"/desk/cases/([0-9A-Z-]{19})(?:/[a-z-]+)?")
 
 
 def then_of(path: str) -> str:

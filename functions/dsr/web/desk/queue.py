@@ -13,7 +13,7 @@ from dsr.case import ENDED, Attention, State, read_case_id
 from dsr.items import from_item, to_item
 
 PAGE = 50  # cases
-_SHOWN = ("case_id", "right", "state", "due_at", "attention", "risk", "tasks")
+_SHOWN = ("case_id", "right", "state", "due_at", "attention", "risk")
 
 # What the list can be narrowed to, beside each state by itself.
 WORKING = frozenset(State) - ENDED
@@ -34,7 +34,6 @@ class Row:
     due_at: datetime
     attention: tuple[Attention, ...]
     risk: tuple[str, ...]
-    tasks: tuple[str, ...] = ()  # visits that an agent makes by hand
 
 
 def states_of(show: str) -> frozenset[State]:
@@ -53,7 +52,7 @@ def page(table: str, show: str, after: str) -> tuple[list[Row], str]:
     names = {f":s{number}": state for number, state in enumerate(states)}
     wanted = f"#state IN ({', '.join(names)})"
     if show == "person":  # also what must be looked at though the case may go on, or has ended
-        wanted += " OR size(#attention) > :none OR size(#tasks) > :none"
+        wanted += " OR size(#attention) > :none"
         names[":none"] = 0  # type: ignore[assignment]
     call: dict[str, Any] = {
         "TableName": table,
@@ -84,7 +83,6 @@ def _row(item: dict[str, Any]) -> Row:
         datetime.fromisoformat(item["due_at"]),
         tuple(Attention(**point) for point in item["attention"]),
         tuple(item["risk"]),
-        tuple(item.get("tasks", ())),
     )
 
 
