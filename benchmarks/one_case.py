@@ -21,7 +21,7 @@ MEMBER, ADDRESS = "m-1", "one.member@benchmark.example"
 CASE = "BENC-HMAR-KCAS-E000"
 TABLES = {"CASES_TABLE": "cases", "CASE_KEYS_TABLE": "case-keys"}
 BUCKETS = {"STAGING_BUCKET": "staging", "BUNDLES_BUCKET": "bundles"}
-SIGNING = {"SIGNING_KEY": "alias/benchmark-signing"}
+SIGNING = {"SIGNING_KEYS": "alias/benchmark-signing"}
 LAMBDA_SECONDS = 300
 
 
@@ -46,7 +46,15 @@ def main(work: str, root: Path) -> None:
             outcomes.append(step(event, _Context())["outcome"])
     if outcomes[-1] != "done":
         raise SystemExit(f"{work} came to {outcomes[-1]}: {settled()}")
-    machine.say(asdict(taken) | {"peak": machine.peak_memory(), "calls": stand_in.calls, "came": settled()})
+    machine.say(
+        asdict(taken)
+        | {
+            "peak": machine.peak_memory(),
+            "calls": stand_in.calls,
+            "came": settled(),
+            "through": stand_in.through,
+        }
+    )
 
 
 def _step(work: str) -> tuple[Any, dict[str, str], Any]:

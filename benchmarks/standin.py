@@ -1,14 +1,18 @@
 """A stand-in for AWS, for measuring our own work: the clients as they are, answered from a directory.
 
 Everything up to the network is real: building, signing and checking each call. Only the network and the
-services are left out, so what is measured is what the function itself spends. S3 keeps its objects as files;
-tables are dictionaries, written down when the process ends; KMS wraps by adding nothing. It knows the calls
-that the benchmarks lead to and no others, and it checks no condition: nobody else is there.
+services are left out, so what is measured is what the function itself spends. S3 keeps its objects as files,
+and of a part that it copies from another object says the CRC-32, as S3 does; tables are dictionaries, written
+down when the process ends; KMS wraps by adding nothing. It knows the calls that the benchmarks lead to and no
+others, and it checks no condition: nobody else is there.
 """
 
 import atexit
+import base64
 import json
+import os
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -26,13 +30,16 @@ _GRANTED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-1
 
 
 class _Raw:
-    """A body as botocore reads it from the network."""
+    """A body as botocore reads it from the network; of a file no more than `left` bytes."""
 
-    def __init__(self, file: BinaryIO | None = None, content: bytes = b"") -> None:
-        self._file, self._content = file, content
+    def __init__(self, file: BinaryIO | None = None, content: bytes = b"", left: int | None = None) -> None:
+        self._file, self._content, self._left = file, content, left
 
     def read(self, amt: int | None = None) -> bytes:
         if self._file is not None:
+            if self._left is not None:
+                amt = self._left if amt is None else min(amt, self._left)
+                self._left -= amt
             return self._file.read(-1 if amt is None else amt)
         taken, self._content = self._content[:amt], self._content[amt:] if amt is not None else b""
         return taken
@@ -56,6 +63,8 @@ class StandIn:
             json.loads(self._notes.read_text()) if self._notes.exists() else {}
         )
         self.calls: dict[str, int] = {}
+        self.through = 0  # bytes of objects that went through this process, read and sent
+        self._parts: dict[int, tuple[Path, int, int]] = {}  # by number: a file, where in it, how much
 
     def install(self) -> None:
         """From now on, in this process."""
@@ -150,7 +159,15 @@ class StandIn:
         headers |= {"x-amz-version-id": "v1"}
         if request.method == "HEAD":
             return AWSResponse(request.url, 200, headers, _Raw())
-        return AWSResponse(request.url, 200, headers, _Raw(path.open("rb")))
+        file = path.open("rb")
+        self.through += path.stat().st_size
+        if wanted := request.headers.get("Range"):
+            start, end = map(int, _text(wanted)[6:].split("-"))
+            self.through -= path.stat().st_size - (end - start + 1)
+            headers["Content-Length"] = str(end - start + 1)
+            file.seek(start)
+            return AWSResponse(request.url, 206, headers, _Raw(file, left=end - start + 1))
+        return AWSResponse(request.url, 200, headers, _Raw(file))
 
     def _tagging(self, request: Any, *_: Any) -> AWSResponse:
         return _said(request, "<Tagging><TagSet></TagSet></Tagging>")
@@ -172,20 +189,51 @@ class StandIn:
         return _said(request, "<ListMultipartUploadsResult></ListMultipartUploadsResult>")
 
     def _begin_upload(self, request: Any, bucket: str, key: str, _: dict[str, str]) -> AWSResponse:
-        path = self.path(bucket, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
+        self._parts.clear()
+        self.path(bucket, key).parent.mkdir(parents=True, exist_ok=True)
         upload = "<UploadId>one</UploadId>"
         return _said(request, f"<InitiateMultipartUploadResult>{upload}</InitiateMultipartUploadResult>")
 
-    def _upload_part(self, request: Any, bucket: str, key: str, asked: dict[str, str]) -> AWSResponse:
-        with self.path(bucket, key).open("ab") as file:  # parts come in order
-            file.write(_body(request))
-        return _said(request, headers={"ETag": f'"{asked["partNumber"]}"'})
+    def _upload_part(self, request: Any, _bucket: str, _key: str, asked: dict[str, str]) -> AWSResponse:
+        number, source = int(asked["partNumber"]), request.headers.get("x-amz-copy-source")
+        if source is not None:
+            return self._copy_part(request, number, _text(source))
+        content = _body(request)
+        self.through += len(content)
+        path = self._root / "parts" / f"{number:05d}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        self._parts[number] = (path, 0, len(content))
+        crc = base64.b64encode(zlib.crc32(content).to_bytes(4, "big")).decode()
+        return _said(request, headers={"ETag": f'"{number}"', "x-amz-checksum-crc32": crc})
 
-    def _complete_upload(self, request: Any, *_: Any) -> AWSResponse:
-        made = "<ETag>made</ETag>"
-        return _said(request, f"<CompleteMultipartUploadResult>{made}</CompleteMultipartUploadResult>")
+    def _copy_part(self, request: Any, number: int, source: str) -> AWSResponse:
+        if (self._root / "copies-refused").exists():
+            return _said(request, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>", 403)
+        bucket, _, key = unquote(source).partition("?")[0].partition("/")
+        start, end = map(int, _text(request.headers["x-amz-copy-source-range"])[6:].split("-"))
+        path, crc, left = self.path(bucket, key), 0, end - start + 1
+        self._parts[number] = (path, start, left)
+        with path.open("rb") as file:
+            file.seek(start)
+            while left:
+                block = file.read(min(left, 1024 * 1024))
+                crc, left = zlib.crc32(block, crc), left - len(block)
+        told = base64.b64encode(crc.to_bytes(4, "big")).decode()
+        said = f'<ETag>"{number}"</ETag><ChecksumCRC32>{told}</ChecksumCRC32>'
+        return _said(request, f"<CopyPartResult>{said}</CopyPartResult>")
+
+    def _complete_upload(self, request: Any, bucket: str, key: str, _: dict[str, str]) -> AWSResponse:
+        with self.path(bucket, key).open("wb") as made:
+            for _number, (path, start, size) in sorted(self._parts.items()):
+                with path.open("rb") as part:
+                    done = 0
+                    while done < size:
+                        done += os.copy_file_range(part.fileno(), made.fileno(), size - done, start + done)
+        self._parts.clear()
+        return _said(
+            request, "<CompleteMultipartUploadResult><ETag>made</ETag></CompleteMultipartUploadResult>"
+        )
 
     _S3_CALLS: ClassVar[dict[str, Callable[..., AWSResponse]]] = {
         "PUT": _put_object,
@@ -209,6 +257,10 @@ class StandIn:
         "Sign": _sign,
         "GetSecretValue": _tell_secret,
     }
+
+
+def _text(header: Any) -> str:
+    return header.decode() if isinstance(header, bytes) else str(header)
 
 
 def _row(values: dict[str, Any]) -> str:

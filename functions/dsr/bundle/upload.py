@@ -59,12 +59,21 @@ class Upload:
 
     def write(self, content: bytes) -> int:
         """Append `content`."""
-        self._buffer += content
-        self.state.written += len(content)
-        while len(self._buffer) >= (size := part_size(self.state.streamed + 1)):
-            self._send(bytes(memoryview(self._buffer)[:size]))
-            del self._buffer[:size]
+        rest = memoryview(content)
+        while rest:
+            room = part_size(self.state.streamed + 1) - len(self._buffer)
+            self._buffer += rest[:room]
+            self.state.written += len(rest[:room])
+            rest = rest[room:]
+            if len(self._buffer) >= part_size(self.state.streamed + 1):
+                self._send(self._taken())
         return len(content)
+
+    def _taken(self) -> bytes:
+        """What is buffered, which then is empty: no part is in memory twice while it is sent."""
+        content = bytes(self._buffer)
+        self._buffer = bytearray()
+        return content
 
     @property
     def target(self) -> dict[str, str]:
@@ -90,9 +99,9 @@ class Upload:
 
         `length`: their bytes. `head` has at least what S3 takes for a part.
         """
-        self._send(bytes(self._buffer) + head)
+        self._buffer += head
+        self._send(self._taken())
         self.state.streamed -= 1  # what grows with what is streamed must not grow with the files
-        self._buffer.clear()
         self.state.parts += copied
         self.state.written += len(head) + length
 
@@ -111,8 +120,7 @@ class Upload:
     def finish(self) -> None:
         """Send what is left and make the object."""
         if self._buffer or not self.state.parts:
-            self._send(bytes(self._buffer))
-            self._buffer.clear()
+            self._send(self._taken())
         numbered: list[dict[str, Any]] = [
             {"PartNumber": number, "ETag": tag, "ChecksumCRC32": crc}
             for number, (tag, crc) in enumerate(self.state.parts, 1)

@@ -93,15 +93,25 @@ def email_form(address: str) -> str:
 _AT_WORDS = frozenset(("at", "arroba", "ät", "chez"))
 
 
+def may_hold_email(text: str, said: list[str]) -> bool:
+    """Whether `emails` need look at all: most texts hold no sign of one. `said`: see `names.words_of`."""
+    return (
+        "@" in text
+        or "%40" in text
+        or "&" in text
+        or not _AT_WORDS.isdisjoint(said)
+        or (not text.isascii() and ("＠" in text or "﹫" in text))
+    )
+
+
+def may_hold_phone(text: str) -> bool:
+    """Whether `phones` need look at all."""
+    return _SEVEN_DIGITS.search(text) is not None
+
+
 def emails(text: str, said: list[str]) -> Iterator[Span]:
     """Every email address in the text, from left to right. `said`: its words, see `names.words_of`."""
-    if (
-        "@" not in text
-        and "%40" not in text
-        and "&" not in text
-        and _AT_WORDS.isdisjoint(said)
-        and (text.isascii() or not ("＠" in text or "﹫" in text))
-    ):
+    if not may_hold_email(text, said):
         return
     past = 0
     for sign in _SIGN.finditer(text):
@@ -195,7 +205,7 @@ _SEVEN_DIGITS = re.compile(r"\d(?:\D{0,4}\d){6}")
 
 def phones(text: str) -> Iterator[Span]:
     """Every phone number in the text, from left to right."""
-    if not _SEVEN_DIGITS.search(text):
+    if not may_hold_phone(text):
         return
     for found in _NUMBER.finditer(text):
         at = found.start()

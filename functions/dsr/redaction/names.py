@@ -69,6 +69,11 @@ def words_of(text: str) -> list[str]:
     return text.lower().translate(_SPACED).split()
 
 
+def may_announce(text: str, said: list[str]) -> bool:
+    """Whether something in the text may announce a name."""
+    return not _CUES.isdisjoint(said) or (":" in text and not _HEADERS.isdisjoint(said))
+
+
 def names(
     text: str, said: list[str], own: set[str], others: Collection[str] = (), beside: bool = False
 ) -> Iterator[tuple[int, int]]:
@@ -79,7 +84,7 @@ def names(
     whatever looks like a full name counts.
     """
     found: set[tuple[int, int]] = set()
-    if not _CUES.isdisjoint(said) or (":" in text and not _HEADERS.isdisjoint(said)):
+    if may_announce(text, said):
         for pattern in _PATTERNS:
             found |= {m.span("name") for m in pattern.finditer(text)}
     if beside:

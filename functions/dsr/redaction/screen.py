@@ -11,8 +11,8 @@ from typing import Any
 
 from dsr.datamap.plan import Collection
 from dsr.records import at_path, each_at, without
-from dsr.redaction.addresses import EMAIL, PHONE, emails, phones
-from dsr.redaction.names import names, words_of
+from dsr.redaction.addresses import EMAIL, PHONE, emails, may_hold_email, may_hold_phone, phones
+from dsr.redaction.names import may_announce, names, words_of
 from dsr.redaction.own import NAME, Own, telling
 
 REMOVED = {
@@ -82,7 +82,7 @@ class Screen:
         self._texts = [n for n, f in collection.fields.items() if f.is_text and f.disclose != "never"]
         self._reviewed = _reviewed(collection)
         self._mapped = {name.partition(".")[0] for name in collection.fields} | {"object_key"}
-        self._plain = not (self._texts or self._reviewed)
+        self._flat = not any("." in name for name in self._texts)
 
     def take(self, values: dict[str, Any], file: bool = False) -> Taken:
         """The record as it goes out. `file`: there is a file that belongs to it."""
@@ -90,9 +90,26 @@ class Screen:
             values = {k: v for k, v in values.items() if k not in self._never_flat}
             for path in self._never_deep:
                 values = without(values, path)
-        if self._plain and values.keys() <= self._mapped:
+        if not self._reviewed and values.keys() <= self._mapped and self._is_quiet(values):
             return Taken(values)
         return self._screened(values, file)
+
+    def _is_quiet(self, values: dict[str, Any]) -> bool:
+        """Whether no text of the record needs a closer look: so it is with most, and this costs least."""
+        if not self._texts:
+            return True
+        if self._own.others or not self._flat:
+            return False
+        for name in self._texts:
+            text = values.get(name)
+            if not isinstance(text, str):
+                if text is None:
+                    continue
+                return False
+            said = words_of(text)
+            if may_announce(text, said) or may_hold_email(text, said) or may_hold_phone(text):
+                return False
+        return True
 
     def _screened(self, values: dict[str, Any], file: bool) -> Taken:
         named: dict[str, Hits] = {}
