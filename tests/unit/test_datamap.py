@@ -324,7 +324,7 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         change("{until: account_deleted}", "{duration: 1 year, from: at}"),
         "1 year",
         f"{MEMBERS}.retention.duration",
-        "pattern",
+        "ISO 8601 duration, such as P90D",
     ),
     "keep until a field that is not there": (
         change("on_deletion: delete", f"on_deletion: {KEEP.replace('from: at', 'from: att')}"),
@@ -451,7 +451,7 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         change("indexes: {email: by-email}", "scan: {allowed: yes}"),
         "scan:",
         f"{MEMBERS}.scan.allowed",
-        "string",
+        "must be a text: put it in quotes",
     ),
     "a category that is none of the taxonomy": (
         change("category: user.unique_id", "category: user.contact.emial"),
@@ -484,7 +484,7 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         change("on_deletion: delete", "on_deletion: {mask: {at: {constant: ''}}}"),
         "constant",
         f"{MEMBERS}.on_deletion.mask.at.constant",
-        "at least 1 character",
+        "must not be empty",
     ),
     "a masked record that still identifies": (
         change("on_deletion: delete", "on_deletion: {mask: {email: redacted, at: null, born: null}}"),
@@ -560,22 +560,27 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         change("category: user.unique_id", "category: people.id"),
         "people.id",
         f"{MEMBERS}.fields.id.category",
-        "pattern",
+        "a data category of the Fides taxonomy",
     ),
-    "a role that is none": (change("role: arn:", "role: nra:"), "nra:", "stores.shop.role", "pattern"),
-    "a name with a dash": (change("  shop:\n", "  my-shop:\n"), "my-shop:", "stores.my-shop", "pattern"),
+    "a role that is none": (change("role: arn:", "role: nra:"), "nra:", "stores.shop.role", "must be an ARN"),
+    "a name with a dash": (
+        change("  shop:\n", "  my-shop:\n"),
+        "my-shop:",
+        "stores.my-shop",
+        "a word of lower-case letters",
+    ),
     "another version of the format": (change("version: 1", "version: 2"), "version: 2", "version", "1"),
     "a text instead of a mapping": (
         change("  files:\n    kind: s3", "  files: x\n  fles:\n    kind: s3"),
         "files: x",
         "stores.files",
-        "dictionary",
+        "must be a mapping",
     ),
     "a number for a title": (
         change("title: Your orders", "title: 5"),
         "title: 5",
         f"{ORDERS}.title",
-        "string",
+        "must be a text",
     ),
 }
 

@@ -37,7 +37,7 @@ PREFIX, PARQUET = "prefix: logs/visits/", "format: parquet"
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no prefix": ({"more": (PARQUET,)}, "`stores.lake.collections.visits.prefix`: is missing"),
     "no format": ({"more": (PREFIX,)}, "collections.visits.format`: is missing"),
-    "a format of its own": ({"more": (PREFIX, "format: orc")}, "Input should be 'parquet', 'jsonl' or 'csv'"),
+    "a format of its own": ({"more": (PREFIX, "format: orc")}, "must be 'parquet', 'jsonl' or 'csv'"),
     "a prefix that others share": (
         {"more": ("prefix: logs/vis", PARQUET)},
         "`stores.lake.collections.visits.prefix`: ends with `/`",
@@ -73,7 +73,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a key by its alias": (
         {"connection": "bucket: lake, kms_key: alias/lake"},
-        "String should match pattern '^arn:'",
+        "must be an ARN: it begins with arn:",
     ),
 }
 

@@ -1,5 +1,6 @@
 """What the schema finds wrong with a map, in words: where in the file, and the way out."""
 
+import re
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -8,7 +9,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from dsr.datamap import schema
-from dsr.datamap.parts import Strict
+from dsr.datamap.parts import CATEGORY, DURATION, FIELD_NAME, NAME, ROLE, Strict
 from dsr.datamap.source import At, Problems, Source, suggest
 
 
@@ -47,8 +48,40 @@ def _explain(error: ErrorDetails) -> str:
             return str(error["ctx"]["error"])  # in our own words
         case "union_tag_not_found":
             return f"is missing: {_one_of(error)}"
-        case _:
-            return str(error["msg"])
+        case "string_pattern_mismatch":
+            return _SHAPES.get(error["ctx"]["pattern"], str(error["msg"]))
+        case "literal_error":
+            expected = str(error["ctx"]["expected"])
+            words = re.findall(r"'([^']+)'", expected)
+            return f"must be {expected}{suggest(str(error['input']), words)}"
+        case told:
+            return _FORMS.get(told, str(error["msg"]))
+
+
+# What a value must be, by pydantic's name of the mistake.
+_FORMS = {
+    "string_type": "must be a text: put it in quotes",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "list_type": "must be a list: [a, b]",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "date_type": "must be a day, such as 2026-01-31",
+    "date_from_datetime_parsing": "must be a day, such as 2026-01-31",
+    **dict.fromkeys(
+        ("dict_type", "mapping_type", "model_type", "model_attributes_type"),
+        "must be a mapping of keys to values",
+    ),
+}
+_SHAPES = {
+    NAME: "must be a word of lower-case letters, digits and _ that begins with a letter, such as my_shop",
+    FIELD_NAME: "must be the name of a field: letters, digits and _, nested with dots, such as address.city",
+    DURATION: "must be an ISO 8601 duration, such as P90D, P2Y or PT24H",
+    CATEGORY: "must be a data category of the Fides taxonomy, such as user.contact.email",
+    ROLE: "must be an ARN: it begins with arn:",
+}
 
 
 def _one_of(_: ErrorDetails) -> str:

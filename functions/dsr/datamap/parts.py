@@ -10,9 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, StringConstraints, Tag
 from pydantic import Field as Described
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
-Duration = Annotated[str, StringConstraints(pattern=r"^P((\d+[YMWD])+(T(\d+[HM])+)?|T(\d+[HM])+)$")]
+NAME = r"^[a-z][a-z0-9_]*$"
+FIELD_NAME = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+DURATION = r"^P((\d+[YMWD])+(T(\d+[HM])+)?|T(\d+[HM])+)$"
+CATEGORY = r"^(user|system)(\.[a-z_]+)*$"
+ROLE = r"^arn:"
+
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=60)]
+FieldName = Annotated[str, StringConstraints(pattern=FIELD_NAME)]
+Duration = Annotated[str, StringConstraints(pattern=DURATION)]
 
 
 def _yes(value: Any) -> Any:
@@ -84,7 +90,7 @@ class MapField(Strict):
     """One field of a collection."""
 
     category: str = Described(
-        pattern=r"^(user|system)(\.[a-z_]+)*$",
+        pattern=CATEGORY,
         description="a Fideslang data category, such as user.contact.email",
     )
     purpose: Name = Described(description="one of `purposes`")
@@ -339,7 +345,7 @@ class OwnedStore(MapStore):
     """A store in AWS, reached under the access role of its owner."""
 
     role: str = Described(
-        pattern=r"^arn:", description="the role that the store's owner deployed for this product"
+        pattern=ROLE, description="the role that the store's owner deployed for this product"
     )
 
     @property
