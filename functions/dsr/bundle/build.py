@@ -330,7 +330,7 @@ class BundleBuilder:
         yield "viewer/viewer.js", script()
         replaced = {path: replaced_in(screen.tally) for path, screen in self._screens.items()}
         page = render_index(self._plan, self._case, self._tables, self._missing(), made_at, replaced)
-        yield "index.html", page.encode()
+        yield "index.html", page.encode(errors="replace")
 
     def _report(self) -> dict[str, Any]:
         """What was replaced or left out, where and why: no values."""
