@@ -47,6 +47,18 @@ class Answers:
         self._put(f"answerpage#{name}#{said.page:04d}", {"at": casebook.now().isoformat(), "contents": part})
         return part
 
+    def add_new(self, name: Name, said: Said) -> bool:
+        """Keep one page; False if its number is taken."""
+        part = f"{self.folder(name)}{said.page:04d}-{secrets.token_hex(4)}"
+        self.staging.put(part, json.dumps(said.as_json()).encode())
+        return self._put_new(f"answerpage#{name}#{said.page:04d}", {"contents": part})
+
+    def keep_file(self, name: Name, content: bytes) -> str:
+        """Keep a file that is part of the answer; returns the name of its part."""
+        part = f"{self.folder(name)}file-{secrets.token_hex(8)}"
+        self.staging.put(part, content)
+        return part
+
     def pages(self, name: Name) -> dict[int, str]:
         """The parts of the pages that are there, by number."""
         found = self.book.parts(self.case.case_id, f"answerpage#{name}#")
@@ -54,16 +66,7 @@ class Answers:
 
     def finish(self, name: Name, parts: list[str], by: str) -> bool:
         """The answer is whole; False if one was whole before: the first counts."""
-        dynamodb = client("dynamodb")
-        try:
-            self._put(
-                f"answer#{name}",
-                {"at": casebook.now().isoformat(), "by": by, "contents": parts},
-                ConditionExpression="attribute_not_exists(part)",
-            )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return self._put_new(f"answer#{name}", {"by": by, "contents": parts})
 
     def whole(self, name: Name) -> Whole | None:
         """The whole answer, or None."""
@@ -84,6 +87,15 @@ class Answers:
 
     def _key(self, part: str) -> dict[str, dict[str, str]]:
         return {"case_id": {"S": self.case.case_id}, "part": {"S": part}}
+
+    def _put_new(self, part: str, values: dict[str, object]) -> bool:
+        dynamodb = client("dynamodb")
+        values = {"at": casebook.now().isoformat(), **values}
+        try:
+            self._put(part, values, ConditionExpression="attribute_not_exists(part)")
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def _put(self, part: str, values: dict[str, object], **condition: str) -> None:
         client("dynamodb").put_item(

@@ -117,7 +117,7 @@ class Asking:
         kept = self._staging.get_json(place_of(first))
         by = by_when(self._now, self._store.recipient["answer_within"])
         at, until = self._now.isoformat(), by.isoformat()
-        if kept and kept["locators"] == locators:
+        if kept and kept["locators"] == locators and not kept["used"]:
             question = Question(**kept)
             # Asked again: the same question with a new time to answer.
             return (
@@ -180,7 +180,7 @@ class Asking:
 
     def _use_up(self, question: Question) -> None:
         """What was answered is no use: whoever asks next asks anew, under another name."""
-        self._staging.put_json(place_of(question.parts), {**question.as_json(), "locators": {}})
+        self._staging.put_json(place_of(question.parts), replace(question, used=True).as_json())
 
     def _erased(self, question: Question, whole: Whole) -> Result:
         said = self._answers.read(whole.parts[0]) if whole.parts else Said()

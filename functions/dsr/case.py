@@ -196,6 +196,7 @@ class Case:
     expires_at: datetime | None = None  # when waiting ends by itself
     # The visits whose stores answer later: nothing else is to be done for the case meanwhile.
     waiting_for: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()  # of these, those that an agent makes by hand
     channel: str = "web"  # web | site: who asked, the person or the company's own site
     subject: str = ""  # keyed hash of who it is about: cases of one person find each other by it
     joined: str = ""  # the case that does what this one asked for

@@ -295,7 +295,7 @@ def _clashed(error: Any) -> bool:
     return any(reason.get("Code") == "TransactionConflict" for reason in reasons)
 
 
-_LISTS = ("regimes", "risk", "notices", "waiting_for")
+_LISTS = ("regimes", "risk", "notices", "waiting_for", "tasks")
 _CLOCK = {"case_id": "clock", "part": "place"}
 _TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at", "confirmed_at",
     "erased_at", "check_at", "checked_at", "supplement_at",

@@ -59,7 +59,7 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
         return {"outcome": moved.state.value}
     wanted = [v for v in plan.visits if case.decisions.get(f"visit:{v.visit}") != "leave_out"]
     if waiting := waiting_visits(wanted, visits):
-        return {"outcome": "waiting" if wait_for(book, case, waiting) else "again"}
+        return {"outcome": "waiting" if wait_for(book, case, plan, waiting) else "again"}
     found = records_found(visits)
     if case.right is Right.DELETION:
         return {"outcome": _plan_deletion(book, case, plan, staging, visits, settings).state.value}

@@ -54,14 +54,17 @@ def conclude_erasing(event: dict[str, Any]) -> dict[str, str]:
         if points := unanswered(plan.visits, visits):
             moved = _stop(book, case, points)
         elif waiting := waiting_visits(plan.visits, visits):
-            return {"outcome": "waiting" if wait_for(book, case, waiting) else "again"}
+            return {"outcome": "waiting" if wait_for(book, case, plan, waiting) else "again"}
         else:
             moved = book.move(case, State.CONFIRMING, "erased", "workflow", attention=())
     elif (case.state, step) == (State.CONFIRMING, "confirm"):
-        visits = book.visits(case.case_id, work_name("gather", case.round + 1))
+        # Whom an agent goes on without is not asked again.
+        without = [v for v in plan.visits if case.decisions.get(f"visit:{v.visit}") == "leave_out"]
+        visits = {v.visit: Visit(v.visit, v.store, "done") for v in without}
+        visits = book.visits(case.case_id, work_name("gather", case.round + 1)) | visits
         stops = unanswered(plan.visits, visits)
         if not stops and (waiting := waiting_visits(plan.visits, visits)):
-            return {"outcome": "waiting" if wait_for(book, case, waiting) else "again"}
+            return {"outcome": "waiting" if wait_for(book, case, plan, waiting) else "again"}
         moved = _stop(book, case, stops) if stops else _confirm(book, case, plan, visits)
     else:
         moved = case  # somebody was here before

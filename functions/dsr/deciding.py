@@ -5,12 +5,13 @@ Each is one move with its event; the workflow then goes on from where the case s
 
 from dataclasses import replace
 
-from dsr import plans
+from dsr import casebook, plans
 from dsr.case import Case, Right, State, check_move
 from dsr.casebook import Casebook, Visit, work_name
 from dsr.datamap.plan import Plan
 from dsr.errors import Conflict, Refused
 from dsr.gathering import folder_of, place
+from dsr.questions import by_when
 from dsr.redaction.review import Review
 from dsr.staging import Staging
 from dsr.workflow import start, wake
@@ -76,15 +77,49 @@ class Desk:
         Raises Refused for a store that tells who the person is: unasked, it would make an account
         holder a stranger, of whom less proof is asked.
         """
-        if visit not in {p.visit for p in case.attention} or waits_for_review(case):
+        if visit not in {*case.waiting_for, *(p.visit for p in case.attention)} or waits_for_review(case):
             raise Conflict(f"visit {visit} of case {case.case_id} does not need attention")
         if case.right is Right.DELETION:
-            raise Refused("a deletion cannot leave a store out: what is not asked is not deleted")
+            return self._go_on_without(case, visit)
         if plans.of_version(case.map_version, self._bucket).visit(visit).resolves:
             raise Refused(f"visit {visit} tells who the person is and cannot be left out")
         decisions = {**case.decisions, f"visit:{visit}": "leave_out"}
         about = {"decision": "leave_out", "visit": visit}
         return self._resume(case, case.resume or State.GATHERING, "judged", about, decisions)
+
+    def _go_on_without(self, case: Case, visit: str) -> Case:
+        """In a deletion only where somebody else was told: that they did it is then not confirmed."""
+        plan, point = plans.of_version(case.map_version, self._bucket), case.resume
+        reasons = {p.reason for p in case.attention if p.visit == visit}
+        if not plan.stores[plan.visit(visit).store].recipient or not reasons & {"overdue", "declined"}:
+            raise Refused("a deletion cannot leave a store out: what is not asked is not deleted")
+        number = case.round if point is State.ERASING else case.round + 1
+        work = work_name("erase" if point is State.ERASING else "gather", number)
+        case = self._book.move(case, case.state, "visits_put_back", f"agent:{self._agent}")
+        noted = self._book.visits(case.case_id, work)[visit]
+        answer = noted.answer or "no_answer"
+        self._book.note_visit(case.case_id, replace(noted, outcome="done", answer=answer, counts={}), work)
+        about = {"decision": "leave_out", "visit": visit}
+        # Not asked again afterwards either: `visit:` is what says so.
+        decisions = {**case.decisions, f"visit:{visit}": "leave_out"}
+        return self._resume(case, point or State.ERASING, "judged", about, decisions)
+
+    def wait(self, case: Case, visit: str) -> Case:
+        """Give a recipient that is overdue as much time again, without asking again."""
+        if (visit, "overdue") not in {(p.visit, p.reason) for p in case.attention} or case.resume is None:
+            raise Conflict(f"visit {visit} of case {case.case_id} is not overdue")
+        plan = plans.of_version(case.map_version, self._bucket)
+        work = {
+            State.GATHERING: work_name("gather", 0),
+            State.ERASING: work_name("erase", case.round),
+            State.CONFIRMING: work_name("gather", case.round + 1),
+        }[case.resume]
+        case = self._book.move(case, case.state, "visits_put_back", f"agent:{self._agent}")
+        noted = self._book.visits(case.case_id, work)[visit]
+        until = by_when(casebook.now(), plan.stores[plan.visit(visit).store].recipient["answer_within"])
+        more = replace(noted, outcome="pending", reason="", about="", answer_by=until.isoformat())
+        self._book.note_visit(case.case_id, more, work)
+        return self._resume(case, case.resume or State.GATHERING, "retried", {}, case.decisions)
 
     def review(self, case: Case, group: str, part: int, single: dict[str, str], every: str = "") -> Case:
         """Redact or disclose what may be about others; once all is decided, the copy is made.
@@ -160,7 +195,8 @@ class Desk:
     ) -> Case:
         moved = self._book.move(
             case, to, name, f"agent:{self._agent}", about,
-            attention=(), resume=None, attempt=case.attempt + 1, decisions=decisions, token="", **changes,
+            attention=(), resume=None, waiting_for=(), tasks=(), expires_at=None,
+            attempt=case.attempt + 1, decisions=decisions, token="", **changes,
         )  # fmt: skip
         wake(case.token)  # an execution that waits finds that its attempt is over, and ends
         start(moved, self._workflow)

@@ -163,7 +163,7 @@ class Clocks:
         """A store has not answered in time: its worker says what follows from that."""
         self._book.move(
             case, case.state, "answer_due", "clock", {"visit": case.waiting_for[0]},
-            waiting_for=(), expires_at=None, token="",
+            waiting_for=(), tasks=(), expires_at=None, token="",
         )  # fmt: skip
         wake(case.token)
         self.done["overdue"] += 1

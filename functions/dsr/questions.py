@@ -66,6 +66,7 @@ class Question:
     asked_at: str
     answer_by: str
     locators: dict[str, dict[str, list[Any]]]
+    used: bool = False  # answered, and of no use: whoever asks next asks another question
 
     @property
     def parts(self) -> Name:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from dsr.case import WORKS, Case, State
 from dsr.casebook import Casebook, Visit, work_name
-from dsr.datamap.plan import VisitPlan
+from dsr.datamap.plan import Plan, VisitPlan
 from dsr.errors import Conflict
 from dsr.workflow import wake
 
@@ -38,7 +38,7 @@ def wake_visit(book: Casebook, case_id: str, visit: str, work: str, actor: str =
         try:
             book.move(
                 case, to, "store_answered", actor, {"visit": visit},
-                waiting_for=(), expires_at=None, token="", attention=attention, resume=resume,
+                waiting_for=(), tasks=(), expires_at=None, token="", attention=attention, resume=resume,
             )  # fmt: skip
         except Conflict:
             time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  apart from the other writer
@@ -74,7 +74,7 @@ def waiting_visits(planned: Iterable[VisitPlan], visits: Mapping[str, Visit]) ->
     return [v for v in found if v is not None and v.outcome == "waiting"]
 
 
-def wait_for(book: Casebook, case: Case, waiting: list[Visit]) -> bool:
+def wait_for(book: Casebook, case: Case, plan: Plan, waiting: list[Visit]) -> bool:
     """Have the case wait for these visits; False if one of them was woken meanwhile: look again.
 
     Raises Conflict if the case moved, as it does with every answer: then look again too.
@@ -85,5 +85,6 @@ def wait_for(book: Casebook, case: Case, waiting: list[Visit]) -> bool:
     book.move(
         case, case.state, "waits_for_stores", "workflow", {"visit": waiting[0].visit},
         attention=(), waiting_for=tuple(v.visit for v in waiting), expires_at=min(by, default=None), token="",
+        tasks=tuple(v.visit for v in waiting if plan.visit(v.visit).kind == "manual" and v.answer_by),
     )  # fmt: skip
     return True

@@ -87,7 +87,7 @@ def _ask(opened: Any, collection: Collection, way: Way) -> None:
 # -- what deletes by itself -----------------------------------------------------------------------------
 
 
-_NOT_THERE = frozenset({"ResourceNotFoundException", "TableNotFoundException", "NoSuchBucket"})
+_NOT_THERE = frozenset({"ResourceNotFoundException", "ResourceNotFound", "NoSuchBucket"})
 
 
 def _expiry_faults(plan: Plan, store: Store) -> Iterator[str]:

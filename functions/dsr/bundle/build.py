@@ -20,6 +20,7 @@ from dsr.bundle.signature import MANIFEST, SIGNATURE, sign_manifest
 from dsr.bundle.volumes import Volumes
 from dsr.case import Case, Requester
 from dsr.datamap.plan import Collection, Plan
+from dsr.errors import StoreFault
 from dsr.gathering import parts_of, proven_contacts, read_parts, staged
 from dsr.redaction.own import Own, must_read
 from dsr.redaction.review import Finds, Found, Review
@@ -216,7 +217,7 @@ class BundleBuilder:
         self, collection: Collection, table: Table, record: dict[str, Any], progress: _Progress
     ) -> dict[str, Any]:
         """The values as the person reads them, with the name of the record's file in the bundle."""
-        has_file = "original" in record and _hands_over_files(collection)
+        has_file = "original" in record and self._hands_over_files(collection)
         taken = self._screens[collection.path].take(record["values"], has_file)
         values = taken.values
         if has_file and not taken.file:
@@ -231,7 +232,7 @@ class BundleBuilder:
         return values
 
     def _originals(self, collection: Collection, withheld: list[int]) -> Iterator[dict[str, Any]]:
-        if _hands_over_files(collection):
+        if self._hands_over_files(collection):
             records = staged(self._staging, self._plan, collection.path, places=self._places)
             originals = (record["original"] for record in records if "original" in record)
             skipped = set(withheld)
@@ -242,6 +243,8 @@ class BundleBuilder:
         size = original["size"]
         if not progress.copying and not progress.entry:
             self._volumes.make_room(size)
+        if not original["bucket"]:
+            return self._handed_in(collection, original, path)
         if not progress.entry and size >= self._copied_from and collection.store not in progress.passing:
             try:
                 return self._copy(collection, original, path, progress)
@@ -249,6 +252,19 @@ class BundleBuilder:
                 progress.copying = {}
                 progress.passing.append(collection.store)
         return self._pass(collection, original, path, progress)
+
+    def _handed_in(self, collection: Collection, original: dict[str, Any], path: str) -> bool:
+        """Write a file that an agent handed in: it lies sealed in staging, and is small."""
+        content = self._staging.get(original["version"])
+        if content is None:
+            raise StoreFault("malformed_data", f"{collection.path}: what was handed in is gone")
+        self._volumes.add(self._volumes.archive.add(path, [content], compress=False, size=len(content)))
+        return True
+
+    def _hands_over_files(self, collection: Collection) -> bool:
+        """Whether records can stand for files: of S3, or handed in by an agent."""
+        of_kind = "key_template" in collection.options or bool(self._plan.stores[collection.store].recipient)
+        return of_kind and "content" not in collection.never
 
     def _copy(self, collection: Collection, original: dict[str, Any], path: str, progress: _Progress) -> bool:
         """Have S3 copy the original, but for its first bytes; False if time is up before its end.
@@ -380,7 +396,3 @@ class BundleBuilder:
             "files": members,
         }
         return json.dumps(content, indent=1, ensure_ascii=False).encode()
-
-
-def _hands_over_files(collection: Collection) -> bool:
-    return "key_template" in collection.options and "content" not in collection.never

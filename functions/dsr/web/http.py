@@ -35,6 +35,7 @@ class Request:
     source: str = ""  # address of the sender as API Gateway saw it
     parameters: dict[str, str] = field(default_factory=dict)  # from the path
     cookie: str = ""  # the value of our session cookie
+    body: bytes = b""  # of a form with files, as it came
 
     def at(self, parameters: dict[str, str]) -> "Request":
         """The same with the parameters of the path."""
@@ -79,6 +80,7 @@ def read(event: dict[str, Any], cookie: Cookie = REQUESTERS) -> Request:
         headers=headers,
         source=str(identity.get("sourceIp") or ""),
         cookie=_cookie(headers.get("cookie", ""), cookie.name),
+        body=_files(event, headers),
     )
 
 
@@ -111,6 +113,14 @@ def _form(event: dict[str, Any], headers: dict[str, str]) -> dict[str, str]:
     except ValueError:
         return {}
     return {name: values[0].replace("\x00", "") for name, values in fields.items()}
+
+
+def _files(event: dict[str, Any], headers: dict[str, str]) -> bytes:
+    """The body of a form with files. Only pages that expect one take it apart."""
+    body = event.get("body") or ""
+    if event["httpMethod"] != "POST" or not headers.get("content-type", "").startswith("multipart/form-data"):
+        return b""
+    return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "surrogateescape")
 
 
 # One place for what every answer says to the browser. Sources: OWASP Secure Headers, CSP Level 3.

@@ -41,6 +41,11 @@ class Acting:
         visit = request.form.get("visit", "")
         return self._act(request, agent, "leave-out", lambda desk, case: desk.leave_out(case, visit))
 
+    def wait(self, request: Request, agent: Agent) -> Answer:
+        """Give a recipient more time, without asking again."""
+        visit = request.form.get("visit", "")
+        return self._act(request, agent, "wait", lambda desk, case: desk.wait(case, visit))
+
     def join_accounts(self, request: Request, agent: Agent) -> Answer:
         """Say that both accounts are this person's."""
         return self._act(request, agent, "join-accounts", lambda desk, case: desk.join_accounts(case))

@@ -44,7 +44,7 @@ class DeskFrame(Shell):
             return None
 
 
-_THEN = re.compile(r"/desk/cases/([0-9A-Z-]{19})(?:/[a-z-]+)?")
+_THEN = re.compile(r"/desk/cases/([0-9A-Z-]{19})(?:/[a-z0-9_/-]+)?")
 
 
 def then_of(path: str) -> str:

@@ -14,6 +14,7 @@ from dsr.web.desk.reviewing import Reviewing
 from dsr.web.desk.roles import May, allowed
 from dsr.web.desk.showing import Showing, left, waits
 from dsr.web.desk.signing_in import SigningIn
+from dsr.web.desk.tasking import Tasking
 from dsr.web.http import Answer, Cookie, Request, see
 from dsr.web.router import Faults, Page, Route
 
@@ -41,6 +42,7 @@ class DeskPages:
         """Every route that needs a role. No GET changes a case."""
         showing = Showing(self.frame)
         acting, case = Acting(self.frame, showing), "/desk/cases/{case_id}"
+        tasking = Tasking(self.frame, showing)
         holding, reviewing = Holding(self.frame, showing), Reviewing(self.frame, showing)
         return (
             Gate("GET", "/desk", May.LOOK, self.list),
@@ -59,6 +61,11 @@ class DeskPages:
             Gate("POST", f"{case}/hold", May.DECIDE, holding.hold_case),
             Gate("GET", f"{case}/review", May.LOOK, reviewing.page),
             Gate("POST", f"{case}/review", May.WORK, reviewing.decide),
+            Gate("GET", f"{case}/tasks/{{visit}}", May.LOOK, tasking.page),
+            Gate("POST", f"{case}/tasks/{{visit}}/file", May.WORK, tasking.hand_in),
+            Gate("POST", f"{case}/tasks/{{visit}}/answer", May.WORK, tasking.answer),
+            Gate("POST", f"{case}/wait", May.WORK, acting.wait),
+            Gate("GET", f"{case}/tasks/{{visit}}/{{action}}", May.LOOK, showing.to_case),
             # A reload of the answer to a button leads back to the case.
             Gate("GET", f"{case}/{{action}}", May.LOOK, showing.to_case),
         )

@@ -13,7 +13,7 @@ from dsr.case import ENDED, Attention, State, read_case_id
 from dsr.items import from_item, to_item
 
 PAGE = 50  # cases
-_SHOWN = ("case_id", "right", "state", "due_at", "attention", "risk")
+_SHOWN = ("case_id", "right", "state", "due_at", "attention", "risk", "tasks")
 
 # What the list can be narrowed to, beside each state by itself.
 WORKING = frozenset(State) - ENDED
@@ -34,6 +34,7 @@ class Row:
     due_at: datetime
     attention: tuple[Attention, ...]
     risk: tuple[str, ...]
+    tasks: tuple[str, ...] = ()  # visits that an agent makes by hand
 
 
 def states_of(show: str) -> frozenset[State]:
@@ -52,7 +53,7 @@ def page(table: str, show: str, after: str) -> tuple[list[Row], str]:
     names = {f":s{number}": state for number, state in enumerate(states)}
     wanted = f"#state IN ({', '.join(names)})"
     if show == "person":  # also what must be looked at though the case may go on, or has ended
-        wanted += " OR size(#attention) > :none"
+        wanted += " OR size(#attention) > :none OR size(#tasks) > :none"
         names[":none"] = 0  # type: ignore[assignment]
     call: dict[str, Any] = {
         "TableName": table,
@@ -83,6 +84,7 @@ def _row(item: dict[str, Any]) -> Row:
         datetime.fromisoformat(item["due_at"]),
         tuple(Attention(**point) for point in item["attention"]),
         tuple(item["risk"]),
+        tuple(item.get("tasks", ())),
     )
 
 

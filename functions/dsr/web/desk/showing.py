@@ -20,6 +20,7 @@ from dsr.holds import REASONS, scopes_of, that_stop
 from dsr.notices.refusals import REFUSALS
 from dsr.records import at_path, without
 from dsr.staging import Staging
+from dsr.tasks import Tasks
 from dsr.web.desk import words
 from dsr.web.desk.door import Agent
 from dsr.web.desk.frame import DeskFrame
@@ -63,6 +64,7 @@ def waits(row: Row) -> list[str]:
     said = [_short(point) for point in row.attention]
     if row.state is State.AWAITING_APPROVAL:
         said += [words.say(words.RISKS, risk) for risk in row.risk] or ["Approval"]
+    said += [f"Task: {visit.partition('-')[2]}" for visit in row.tasks]
     return list(dict.fromkeys(said))
 
 
@@ -74,6 +76,8 @@ _SHORT = {
     "no_answer": "No answer",
     "keeps_arriving": "Data keeps arriving",
     "step_failed": "The worker failed",
+    "overdue": "Not answered in time",
+    "declined": "They decline",
     "workflow_failed": "The workflow failed",
 }
 
@@ -139,6 +143,18 @@ class Doubt:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Somebody else who was asked. `by_hand`: it is a task of the desk."""
+
+    visit: str
+    name: str
+    by_hand: bool
+    answer_by: datetime
+    overdue: bool
+    can_leave_out: bool
+
+
+@dataclass(frozen=True)
 class Happened:
     """A line of the history."""
 
@@ -196,6 +212,7 @@ class Showing:
             can_refuse=may_refuse(case),
             refusals=REFUSALS,
             doubts=self._doubts(plan, case, requester),
+            tasks=self._tasks(plan, case) if requester else [],
             works=self._works(plan, case),
             decisions=[(_decided(plan, k), words.say(words.DECISIONS, d)) for k, d in case.decisions.items()],
             history=self._history(case, agent, looks.of(case.case_id)),
@@ -230,6 +247,23 @@ class Showing:
             if visits:
                 works.append((title, [_line(plan, case, v) for v in _in_order(plan, visits)]))
         return works
+
+    def _tasks(self, plan: Plan, case: Case) -> list[Asked]:
+        """The recipients whose answer is of use now."""
+        staging = Staging(self.frame.staging_bucket, self.frame.book.keys, case)
+        overdue = {p.visit for p in case.attention if p.reason == "overdue"}
+        return [
+            Asked(
+                visit.visit,
+                plan.stores[visit.store].recipient["name"],
+                plan.stores[visit.store].kind == "manual",
+                datetime.fromisoformat(visit.answer_by),
+                visit.visit in overdue,
+                case.right is Right.ACCESS and visit.visit in case.waiting_for,
+            )
+            for visit in Tasks(self.frame.book, staging, case, plan).open()
+            if visit.answer_by
+        ]
 
     def _doubts(self, plan: Plan, case: Case, requester: Requester | None) -> list[Doubt]:
         doubted = [p.about for p in case.attention if p.reason == "unverified_match"]

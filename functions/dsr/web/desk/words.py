@@ -207,6 +207,34 @@ def fault(reason: str) -> Fault:
     return FAULTS.get(reason, _UNKNOWN)
 
 
+# Of tasks: what is asked of a recipient, who they are, what they may have answered.
+TASKS = {"find": "Find", "erase": "Delete", "remaining": "Check"}
+ROLES = {
+    "processor": "a processor: they hold it for us",
+    "controller": "a controller: they answer for it themselves",
+}
+SAID: dict[str, dict[str, str]] = {
+    "find": {
+        "answered": "They sent what they hold: handed in above, or written below",
+        "nothing_held": "They hold nothing about this person",
+        "cannot": "They cannot, or will not: written below",
+    },
+    "erase": {
+        "erased": "They have deleted it",
+        "nothing_held": "They hold nothing about this person",
+        "cannot": "They cannot, or will not: written below",
+    },
+    "remaining": {
+        "nothing_held": "They hold nothing any more",
+        "cannot": "They cannot say: written below",
+    },
+}
+STATEMENT = {
+    "find": "What they said (the person reads this, unless they cannot)",
+    "erase": "What they said (kept sealed with the case)",
+    "remaining": "What they said (kept sealed with the case)",
+}
+
 EVENTS = {
     "received": "Request received",
     "code_sent": "Code mailed",
@@ -263,6 +291,9 @@ DONE = {
     "review": "All is decided: the copy is made.",
     "review-part": "Your decisions are recorded. The copy waits for the rest.",
     "sign-in-again": "The sign-in is forgotten. Tell the requester that their page asks for another.",
+    "wait": "The case goes on waiting for their answer.",
+    "handed-in": "The file is handed in. Close the task when all is there.",
+    "task": "The task is closed, and the case goes on.",
     "join-accounts": "Both accounts count as this person’s, and the case goes on.",
     "approve": "Approved: the case goes on.",
     "hold": "The hold is placed. A batch of records that is being deleted at this moment may still end.",
@@ -271,6 +302,7 @@ DONE = {
 }
 ERRORS = {
     "changed": "Nothing was done: the case has changed since you opened its page. This is how it stands now.",
+    "task": "Nothing was done: this task is closed, or nobody waits for its answer any more.",
     "refused": "Nothing was done: this is not possible for this case.",
     "reason": "Choose a reason.",
     "review": "Nothing was done: choose redact or disclose at one place at least.",
