@@ -168,14 +168,31 @@ class Needles:
 
     def __init__(self, values: Iterable[str]) -> None:
         self._values = sorted(set(values))
-        self._plain = {form.casefold(): value for value in self._values for form in _spellings(value)}
-        self._encoded = {form: value for value in self._values for form in _base64_cores(value)}
+        plain = {form.casefold(): value for value in self._values for form in _spellings(value)}
+        encoded = {form: value for value in self._values for form in _base64_cores(value)}
+        self._plain, self._encoded = _by_beginning(plain), _by_beginning(encoded)
 
     def in_text(self, text: str) -> set[str]:
         """Those of the values that `text` holds."""
-        folded = text.casefold()
-        found = {value for form, value in self._plain.items() if form in folded}
-        return found | {value for form, value in self._encoded.items() if form in text}
+        return _held(self._plain, text.casefold()) | _held(self._encoded, text)
+
+
+_BEGINNING = 4  # signs; few texts hold the beginning of any form, and there are thousands of both
+
+
+def _by_beginning(forms: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for form, value in forms.items():
+        found.setdefault(form[:_BEGINNING], []).append((form, value))
+    return found
+
+
+def _held(forms: Mapping[str, list[tuple[str, str]]], text: str) -> set[str]:
+    """The values one of whose forms is in the text."""
+    parts = {text[n : n + _BEGINNING] for n in range(len(text))}
+    short = {begin for begin in forms if len(begin) < _BEGINNING and begin in text}
+    begun = short | (forms.keys() & parts)
+    return {value for begin in begun for form, value in forms[begin] if form in text}
 
 
 def _spellings(value: str) -> Iterator[str]:

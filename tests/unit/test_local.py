@@ -149,6 +149,12 @@ def test_a_value_is_found_within_base64_at_any_alignment(before: bytes, after: b
     assert Needles([value]).in_text(encode(before + value.encode() + after).decode()) == {value}
 
 
+@given(st.lists(st.text("abAB", min_size=1, max_size=6), max_size=5), st.text("abAB ", max_size=12))
+def test_exactly_the_values_that_a_text_holds_are_found(values: list[str], text: str) -> None:
+    found = {value.casefold() for value in Needles(values).in_text(text)}
+    assert found == {v.casefold() for v in values if v.casefold() in text.casefold()}
+
+
 def test_harmless_text_holds_nothing() -> None:
     text = json.dumps({"case_id": "K7Q2-9FXM-3TWD-5BHP", "store": "members", "records": 12})
     assert Needles([NAME, "oriel@example.com", "+447700900417"]).in_text(text) == set()
