@@ -38,7 +38,9 @@ def to_pdf(notice: Notice) -> bytes:
     for label, said in notice.rights:
         _fact(sheet, label, said)
     answer = (
-        "Asking costs nothing. We answer within one month, or the shorter time that your country's law sets."
+        "A copy and a deletion you can ask for on our site; for all else write to "
+        f"{notice.controller['contact']}. Asking costs nothing. We answer within one month, or the shorter "
+        "time that your country's law sets."
     )
     complaint = notice.controller["complaint"]
     _paragraph(sheet, f"{answer} You may also complain to {complaint} (Art. 77)." if complaint else answer)

@@ -76,7 +76,10 @@ PROMISES = {
         "Your conversations with support: The record stays, since others share the record",
     ),
     "who to complain to": ("the data protection authority of the country you live in",),
-    "requests": ("What you typed is destroyed some weeks after the request has ended",),
+    "requests": (
+        "What you typed is destroyed some weeks after the request has ended",
+        "as a code computed from",
+    ),
 }
 
 

@@ -100,7 +100,7 @@ def notice_of(plan: Plan) -> Notice:
         holdings=tuple(Holding(c.title, tuple(_told(plan, c))) for c in ordered),
         recipients=tuple(_recipients(plan)),
         exceptions=tuple(_exceptions(ordered)),
-        requests=(_ASKED, _ERASED),
+        requests=(_ASKED, _WHOSE),
         children=plan.notice.get("children", ""),
     )
 
@@ -110,9 +110,9 @@ _ASKED = (
     "When you ask for a copy or for deletion, we keep that you asked, when, and how we answered, to be able "
     "to show it (Art. 5(2)). What you typed is destroyed some weeks after the request has ended."
 )
-_ERASED = (
-    "So that what was deleted stays deleted, we may keep a code computed from your account's number, from "
-    "which nobody can compute the number back without our key."
+_WHOSE = (
+    "Who a request was about stays as a code computed from your account's number or your address, from which "
+    "nobody can compute them back without our key: so requests of one person find each other."
 )
 
 
