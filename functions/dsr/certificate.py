@@ -116,6 +116,8 @@ def _entry(path: str, planned: dict[str, Any] | None, erased: int) -> dict[str, 
         entry |= {"until": planned.get("until", "")}
     elif planned["treatment"] != "delete":
         entry |= {"fields": list(planned.get("fields", ()))}
+        if hashed := planned.get("pseudonymised"):
+            entry |= {"pseudonymised": list(hashed)}
     return entry
 
 

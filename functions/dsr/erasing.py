@@ -16,6 +16,7 @@ from dsr.gathering import Result, parts_of, read_part, staged
 from dsr.records import from_lines
 from dsr.staging import Staging
 from dsr.stores.base import FreezingStore, LinesStore, OrderingStore, Store
+from dsr.treatments import with_key
 
 HELD = "hold"  # why a visit waits; what it tells about is the id of the hold
 
@@ -37,7 +38,8 @@ class _Progress:
 class Erasing:
     """One visit of one case in the round `number`. `ends_at` is on the clock of `clock`, in seconds.
 
-    `stopped_by` gives the id of a hold that stops erasing a collection now, or "".
+    `stopped_by` gives the id of a hold that stops erasing a collection now, or ""; `mask_key` the secret
+    of keyed hashes, for workers whose stores can be masked so.
     """
 
     def __init__(
@@ -50,10 +52,11 @@ class Erasing:
         number: int,
         stopped_by: Callable[[Collection], str],
         clock: Callable[[], float] = time.monotonic,
+        mask_key: Callable[[], bytes] = bytes,
     ) -> None:
         self._plan, self._visit, self._staging, self._store = plan, visit, staging, store
         self._ends_at, self._number, self._clock = ends_at, number, clock
-        self._stopped_by = stopped_by
+        self._stopped_by, self._mask_key = stopped_by, mask_key
         self._progress = _Progress()
         self._places: dict[str, Any] = {}
 
@@ -140,11 +143,12 @@ class Erasing:
         return ""
 
     def _erase_lines(self, collection: Collection, lines: Sequence[bytes]) -> None:
+        masks = with_key(collection.masks, self._mask_key)
         if isinstance(self._store, LinesStore):
-            self._store.erase_lines(collection, lines, collection.masks)
+            self._store.erase_lines(collection, lines, masks)
         else:
             values = [record["values"] for record in from_lines(b"\n".join(lines))]
-            self._store.erase(collection, values, collection.masks)
+            self._store.erase(collection, values, masks)
 
     def _save(self) -> None:
         self._staging.put_json(self._place, vars(self._progress))

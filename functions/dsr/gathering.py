@@ -21,7 +21,7 @@ from dsr.errors import StoreFault
 from dsr.matching import Known, came_after, is_sound, normalise, point
 from dsr.records import as_text, each_at, from_lines, to_line
 from dsr.staging import Staging
-from dsr.stores.base import REDACTED, Lines, Record, Store
+from dsr.stores.base import Lines, Record, Store
 from dsr.values import Values
 
 _PART_BYTES = 8 * 1024 * 1024  # of records per sealed object: bounds the memory of whoever reads it
@@ -389,7 +389,7 @@ def may_stay(collection: Collection, values: dict[str, Any]) -> bool:
     if collection.kept:
         return True
     masks = collection.masks
-    return bool(masks) and all(v in (None, REDACTED) for name in masks for v in each_at(values, name))
+    return bool(masks) and all(t.is_done(v) for name, t in masks.items() for v in each_at(values, name))
 
 
 def place(visit: str, number: int = 0) -> str:

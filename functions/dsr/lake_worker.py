@@ -15,11 +15,13 @@ from dsr.holdbook import Holdbook
 from dsr.holds import targets_of
 from dsr.lake_runs import begin_run, may_erase
 from dsr.lakebook import Answer, Batch, Entry, Lakebook, Progress
+from dsr.masking import mask_key
 from dsr.settings import read
 from dsr.staging import Staging
 from dsr.store_worker import Settings
 from dsr.stores.lake.store import OBJECT, BeingWritten, LakeStore
 from dsr.stores.registry import open_store
+from dsr.treatments import with_key
 
 RUN = "lake_run"  # why a visit waits
 _SAVE_SECONDS = 20.0
@@ -158,7 +160,7 @@ class Rewriting:
         if not going:
             return
         try:
-            progress.removed += store.rewrite(collection, key, going, collection.masks)
+            progress.removed += store.rewrite(collection, key, going, with_key(collection.masks, mask_key))
         except StoreFault as fault:
             progress.faults[key] = [fault.code, fault.about]
         except BeingWritten:

@@ -29,11 +29,12 @@ _PART = re.compile(r"(\d+)([YMWDHS])")
 
 @dataclass(frozen=True)
 class Gone:
-    """Records that are deleted; with `details`, records that stay and lose these."""
+    """Records that are deleted; with `details` or `hashed`, records that stay and lose these."""
 
     title: str
     records: int
     details: tuple[str, ...] = ()
+    hashed: tuple[str, ...] = ()  # and of these keep a hash by which nobody is named
     shared: bool = False  # with other people
 
 
@@ -100,9 +101,10 @@ def in_words(planned: Mapping[str, dict[str, Any]], plan: Plan | None = None) ->
 
 
 def _gone(entry: dict[str, Any], collection: Collection | None = None) -> Gone:
-    names = entry.get("fields", ())
-    details = dict.fromkeys(_detail(name, collection) for name in names)
-    return Gone(entry["title"], int(entry["records"]), tuple(details), entry["treatment"] == "detach")
+    hashed = entry.get("pseudonymised", ())
+    names = [name for name in entry.get("fields", ()) if name not in hashed]
+    lost, kept = (tuple(dict.fromkeys(_detail(n, collection) for n in some)) for some in (names, hashed))
+    return Gone(entry["title"], int(entry["records"]), lost, kept, entry["treatment"] == "detach")
 
 
 def _kept(entry: dict[str, Any]) -> Kept:

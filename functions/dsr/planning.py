@@ -36,7 +36,10 @@ def _treatment(collection: Collection) -> dict[str, Any]:
         return {"treatment": "keep", "reason": treatment["keep"], "law": treatment["law"]}
     for word in ("mask", "detach"):
         if word in treatment:
-            return {"treatment": word, "fields": sorted(treatment[word])}
+            hashed = sorted(n for n, t in collection.masks.items() if t.masking.how == "keyed_hash")
+            # What is hashed can still be told to be of one person: it is not called erased.
+            more = {"pseudonymised": hashed} if hashed else {}
+            return {"treatment": word, "fields": sorted(treatment[word]), **more}
     return {"treatment": "delete"}
 
 

@@ -9,20 +9,42 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from ipaddress import ip_interface
 from typing import Any
 
-from dsr.datamap.plan import Masking
 from dsr.records import as_text
 
+REDACTED = "[deleted]"
 _HASHED = re.compile(r"hmac-[A-Za-z0-9_-]{43}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]|$)")
 _BAND = re.compile(r"-?\d+ to -?\d+")
 # What is left of an address: its network, of a size that many people share.
 _NETWORK = {4: 24, 6: 48}
+
+
+@dataclass(frozen=True)
+class Masking:
+    """What becomes of a field of a record that stays.
+
+    `how`: null; constant (`to`: the text); keyed_hash; truncate (`to`: year, month, day, hour, ip);
+    generalise (`to`: {"band": width}, or {"to": {value: group}, "otherwise": group}).
+    """
+
+    how: str
+    to: Any = None
+
+    @classmethod
+    def of(cls, said: Any) -> "Masking":
+        """The treatment as the compiled map says it: a word, or a mapping of one."""
+        if said == "redacted":
+            return cls("constant", REDACTED)
+        if isinstance(said, str):
+            return cls(said)
+        [(how, to)] = said.items()
+        return cls(how, to)
 
 
 @dataclass(frozen=True)
@@ -36,6 +58,20 @@ class Treatment:
     def is_constant(self) -> bool:
         """Whether the outcome is the same for every value."""
         return self.masking.how in ("null", "constant")
+
+    @property
+    def longest(self) -> int:
+        """How many characters what it leaves may have; 0 if no more than there were."""
+        to = self.masking.to
+        if self.masking.how == "constant":
+            return len(to)
+        if self.masking.how == "keyed_hash":
+            return len("hmac-") + 43
+        return max(map(len, (*to["to"].values(), to["otherwise"]))) if self._groups else 0
+
+    @property
+    def _groups(self) -> bool:
+        return self.masking.how == "generalise" and "to" in self.masking.to
 
     def apply(self, value: Any) -> Any:
         """The value after the treatment; nothing stays nothing, and done again it changes nothing.
@@ -55,7 +91,7 @@ class Treatment:
             return bool(value == to)
         if how == "keyed_hash":
             return isinstance(value, str) and bool(_HASHED.fullmatch(value))
-        if how == "generalise" and "to" in to:
+        if self._groups:
             return value in (*to["to"].values(), to["otherwise"])
         if how == "generalise" and isinstance(value, str) and _BAND.fullmatch(value):
             return True
@@ -121,9 +157,12 @@ _FORMS: dict[str, Callable[[Any, bytes, Any], Any]] = {
 }
 
 
-def treatments(maskings: dict[str, Masking], key: Callable[[], bytes]) -> dict[str, Treatment]:
-    """The treatments of a collection's fields; `key` is asked for only where one of them needs it."""
+Masks = dict[str, Treatment]  # by field
+
+
+def with_key(masks: Masks, key: Callable[[], bytes]) -> Masks:
+    """The treatments with their secret; `key` is asked for only where one of them needs it."""
     return {
-        name: Treatment(masking, key() if masking.how == "keyed_hash" else b"")
-        for name, masking in maskings.items()
+        name: replace(treatment, key=key()) if treatment.masking.how == "keyed_hash" else treatment
+        for name, treatment in masks.items()
     }

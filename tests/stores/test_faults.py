@@ -11,7 +11,9 @@ import pytest
 from dsr import aws
 from dsr.datamap.plan import Way
 from dsr.errors import StoreFault
+from dsr.items import from_item, to_item
 from dsr.records import to_line
+from dsr.treatments import with_key
 from tests.stores import harness as kinds
 
 
@@ -142,7 +144,8 @@ def count(sql: Any, statement: str) -> int:
 def test_sql_masks_without_touching_the_rest(sql: Any) -> None:
     sql.add(kinds.ME, 1)
     sql.add(kinds.NEIGHBOUR, 1)
-    sql.store.erase(sql.collection, locate(sql), {"owner": "redacted", "amount": "null"})
+    sql.collection = replace(sql.collection, on_deletion={"mask": {"owner": "redacted", "amount": "null"}})
+    sql.store.erase(sql.collection, locate(sql), sql.collection.masks)
     gone = "owner = '[deleted]' AND amount IS NULL AND at IS NOT NULL"
     assert count(sql, f"SELECT count(*) FROM rows WHERE {gone}") == 1  # noqa: S608
     theirs = f"owner = '{kinds.NEIGHBOUR.title()}' AND amount IS NOT NULL"
@@ -185,15 +188,44 @@ def test_dynamodb_masks_nested_fields(cloud: None) -> None:
     harness.collection = replace(harness.collection, on_deletion={"mask": masks})
     found = locate(harness)
     for _ in range(2):
-        harness.store.erase(harness.collection, found, masks)
+        harness.store.erase(harness.collection, found, harness.collection.masks)
     assert client.scan(TableName="items")["Items"][0]["a"] == {"M": {"c": {"S": "[deleted]"}}}
 
 
 def test_dynamodb_masking_makes_no_item_that_is_gone(cloud: None) -> None:
     harness = kinds.DynamoDBHarness()
     gone = {"owner": kinds.ME, "item": "1", "text": "x"}
-    harness.store.erase(harness.collection, [gone], {"text": "redacted"})
+    held = replace(harness.collection, on_deletion={"mask": {"text": "redacted"}})
+    harness.store.erase(held, [gone], held.masks)
     assert boto3.client("dynamodb", region_name=kinds.REGION).scan(TableName="items")["Items"] == []
+
+
+def test_dynamodb_every_treatment_reaches_into_lists(cloud: None) -> None:
+    harness = kinds.DynamoDBHarness()
+    client = boto3.client("dynamodb", region_name=kinds.REGION)
+    item = {
+        "owner": kinds.ME, "item": "1", "ip": "203.0.113.77", "score": 34,
+        "visits": [{"at": "2026-07-19T23:45:30+00:00", "from": "a@b.example"}, {"at": None}],
+    }  # fmt: skip
+    client.put_item(TableName="items", Item=to_item(item))
+    masks = {
+        "ip": {"truncate": "ip"}, "score": {"generalise": {"band": 10}},
+        "visits.at": {"truncate": "month"}, "visits.from": "keyed_hash",
+    }  # fmt: skip
+    held = replace(harness.collection, on_deletion={"mask": masks})
+    treated = with_key(held.masks, lambda: b"k" * 32)
+    for _ in range(2):
+        found = [
+            r.values
+            for page in harness.store.find(held, harness.way, [kinds.ME], None, False)
+            for r in page.records
+        ]
+        harness.store.erase(held, found, treated)
+        [left] = [from_item(i) for i in client.scan(TableName="items")["Items"]]
+        hashed = left["visits"][0].pop("from")
+        assert hashed == treated["visits.from"].apply("a@b.example")
+        assert (left["ip"], left["score"]) == ("203.0.113.0", 30)
+        assert left["visits"] == [{"at": "2026-07-01T00:00:00+00:00"}, {"at": None}]
 
 
 def test_s3_every_version_and_marker_goes_and_uploads_too(cloud: None) -> None:

@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 
 from dsr.datamap.plan import Identity, Way
 from dsr.errors import StoreFault
+from dsr.matching import as_time
 from dsr.records import to_line
 from dsr.stores.lake.objects import Bucket
 from dsr.stores.lake.store import OBJECT
+from dsr.treatments import with_key
 from tests.stores.harness import ME, NEIGHBOUR, REGION, LakeHarness
 
 KEY = "t/log/dt=2026-05-01/part-0000"
@@ -60,8 +62,9 @@ def located(lake: LakeHarness, *values: str) -> list[dict[str, Any]]:
     return [json.loads(to_line(values)) for values in found(lake, *values, whole=False)]
 
 
-def erase(lake: LakeHarness, *values: str, masks: dict[str, str] | None = None) -> None:
-    lake.store.erase(lake.collection, located(lake, *values), masks or {})
+def erase(lake: LakeHarness, *values: str, masks: dict[str, Any] | None = None) -> None:
+    held = replace(lake.collection, on_deletion={"mask": masks} if masks else {})
+    lake.store.erase(held, located(lake, *values), held.masks)
 
 
 def fault_of(lake: LakeHarness) -> StoreFault:
@@ -156,6 +159,23 @@ def test_fields_are_masked_and_the_rest_stays(cloud: None, form: str) -> None:
         ("r3", "[deleted]", None),
     ]
     assert theirs == [row for row in ROWS if row["owner"] == NEIGHBOUR]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_treatment_leaves_its_own_in_files(cloud: None, form: str) -> None:
+    lake = LakeHarness(form)
+    lake.put(KEY, ROWS)
+    held = replace(lake.collection, on_deletion={"mask": {"text": "keyed_hash", "at": {"truncate": "year"}}})
+    treated = with_key(held.masks, lambda: b"k" * 32)
+    before = found(lake)
+    for _ in range(2):
+        lake.store.erase(held, located(lake), treated)
+        for was, row in zip(before, found(lake), strict=True):
+            assert row["text"] == treated["text"].apply(was["text"])
+            assert as_time(row["at"]) == as_time(was["at"]).replace(
+                month=1, day=1, hour=0, minute=0, second=0
+            )  # type: ignore[union-attr]
+    assert found(lake, NEIGHBOUR) == [row for row in ROWS if row["owner"] == NEIGHBOUR]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -19,6 +19,7 @@ from dsr.records import to_line
 from dsr.stores.base import Lines
 from dsr.stores.sql import SQLStore
 from dsr.stores.sql.tables import Column, Table
+from dsr.treatments import with_key
 from tests.stores import mariadb
 from tests.stores.harness import REGION, collection, plan
 
@@ -400,6 +401,53 @@ def test_masked_is_what_was_there_and_nothing_stays_nothing(database: Database) 
     database.store.erase_lines(held, database.lines(held), held.masks)
     rows = [tuple(row) for row in database.execute("SELECT id, owner, said, age FROM t ORDER BY id")]
     assert rows == [(1, ME, "[deleted]", None), (2, ME, None, None), (3, "m-2", "y", 4)]
+
+
+def test_every_treatment_leaves_its_own_and_twice_is_once(database: Database) -> None:
+    database.make(
+        "CREATE TABLE t (id int PRIMARY KEY, owner varchar(20), mail varchar(60), town varchar(20), "
+        "age int, born date, ip varchar(40), cost decimal(8, 2))",
+        "CREATE INDEX o ON t (owner)",
+        f"INSERT INTO t VALUES (1, '{ME}', 'a@b.example', 'Graz', 34, '1992-05-17', '203.0.113.77', 17.80), "
+        f"(2, '{ME}', 'a@b.example', 'Oslo', 61, '1965-01-02', '2001:db8:1:2::9', 3.10), "
+        f"(3, '{ME}', NULL, NULL, NULL, NULL, NULL, NULL), "
+        "(4, 'm-2', 'c@d.example', 'Graz', 35, '1991-05-17', '203.0.113.78', 17.80)",
+    )
+    masks = {
+        "mail": "keyed_hash", "town": {"generalise": {"to": {"Graz": "Austria"}, "otherwise": "abroad"}},
+        "age": {"generalise": {"band": 10}}, "born": {"truncate": "year"}, "ip": {"truncate": "ip"},
+        "cost": {"generalise": {"band": 5}},
+    }  # fmt: skip
+    held = replace(collection("t", "id", OWNER, table="t"), on_deletion={"mask": masks})
+    treated = with_key(held.masks, lambda: b"k" * 32)
+    theirs = [tuple(r) for r in database.execute("SELECT * FROM t WHERE owner = 'm-2'")]
+    for _ in range(2):
+        database.store.erase_lines(held, database.lines(held), treated)
+        rows = [tuple(map(str, row)) for row in database.execute("SELECT * FROM t ORDER BY id")]
+        hashed = {row[2] for row in rows[:2]}
+        assert len(hashed) == 1, "equal values stay equal"
+        assert next(iter(hashed)).startswith("hmac-")
+        assert [row[3:] for row in rows[:2]] == [
+            ("Austria", "30", "1992-01-01", "203.0.113.0", "15.00"),
+            ("abroad", "60", "1965-01-01", "2001:db8:1::", "0.00"),
+        ]
+        assert rows[2] == ("3", ME, *["None"] * 6), "nothing stays nothing"
+    assert [tuple(r) for r in database.execute("SELECT * FROM t WHERE owner = 'm-2'")] == theirs
+
+
+def test_a_value_that_cannot_be_treated_is_a_fault_and_changes_nothing(database: Database) -> None:
+    database.make(
+        "CREATE TABLE t (id int PRIMARY KEY, owner varchar(20), at varchar(20))",
+        "CREATE INDEX o ON t (owner)",
+        f"INSERT INTO t VALUES (1, '{ME}', '2026-07-19'), (2, '{ME}', 'last summer')",
+    )
+    held = replace(
+        collection("t", "id", OWNER, table="t"), on_deletion={"mask": {"at": {"truncate": "year"}}}
+    )
+    with pytest.raises(StoreFault, match=r"malformed_data: shop: table t: column at: no time") as told:
+        database.store.erase_lines(held, database.lines(held), held.masks)
+    assert "summer" not in str(told.value)
+    assert [r[0] for r in database.execute("SELECT at FROM t ORDER BY id")] == ["2026-07-19", "last summer"]
 
 
 # -- erasing ---------------------------------------------------------------------------------------

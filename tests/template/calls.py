@@ -159,6 +159,9 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "web.desk.queue": {
         "dynamodb.query": [("dynamodb:Query", "CasesTable/index/open-cases")],
     },
+    "working_key": {
+        "kms.generate_mac": [("kms:GenerateMac", "MacKey")],
+    },
     "workflow": {
         "stepfunctions.start_execution": [("states:StartExecution", "RequestWorkflow")],
         "stepfunctions.send_task_success": [("states:SendTaskSuccess", "*")],

@@ -459,14 +459,14 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         f"{MEMBERS}.fields.id.category",
         "none of the Fides taxonomy; did you mean `user.contact.email`?",
     ),
-    "a treatment that the kind cannot do yet": (
+    "a treatment that the kind cannot do": (
         change(
-            "on_deletion: delete",
-            "on_deletion: {mask: {email: redacted, sub: null, at: keyed_hash, born: null}}",
+            "on_deletion: delete\n        copies: none\n        key_template",
+            "on_deletion: {mask: {object_key: keyed_hash}}\n        copies: none\n        key_template",
         ),
         "keyed_hash",
-        f"{MEMBERS}.on_deletion.mask.at",
-        "a dynamodb store can null and redacted, not `keyed_hash`",
+        f"{PICTURES}.on_deletion.mask.object_key",
+        "a s3 store can only delete or keep whole records",
     ),
     "a truncation that is none": (
         change("on_deletion: delete", "on_deletion: {mask: {at: {truncate: week}}}"),
@@ -722,7 +722,8 @@ def test_words_that_yaml_takes_for_something_else_mean_what_they_say(tmp_path: P
     )
     plan = check(tmp_path, text)
     assert plan.collections["shop.orders"].fields["member"].disclose == "yes"
-    assert plan.collections["shop.members"].masks == {
+    masks = plan.collections["shop.members"].masks
+    assert {name: "redacted" if t.masking.to else t.masking.how for name, t in masks.items()} == {
         "at": "null",
         "born": "redacted",
         "email": "null",

@@ -14,6 +14,7 @@ from dsr.erasing import Erasing
 from dsr.errors import StoreFault
 from dsr.gathering import Gathering, may_stay
 from dsr.taking_up import erasing_order
+from dsr.treatments import Masks
 from tests.unit.test_gathering import Fate, Killed, Memory, Shelves, _endless, a_case
 from tests.unit.world import ADA, collection, compiled, store
 
@@ -56,20 +57,18 @@ class Database(Shelves):
         super().__init__(rows, _endless(pages), fate)
         self.order: list[str] = []
 
-    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: Masks) -> None:
         assert len(records) <= self.erase_at_once
         self._fate.around(lambda: self._erase(collection, records, masks))
 
-    def _erase(
-        self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]
-    ) -> None:
+    def _erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: Masks) -> None:
         key = collection.key[0]
         chosen = {record[key] for record in records}
         held = self._rows[collection.path]
         self.order.append(collection.path)
         for row in list(held):
             if row[key] in chosen and masks:
-                row.update({n: None if how == "null" else "[deleted]" for n, how in masks.items()})
+                row.update({n: t.apply(row[n]) for n, t in masks.items()})
             elif row[key] in chosen:
                 held.remove(row)
 

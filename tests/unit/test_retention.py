@@ -21,6 +21,7 @@ from dsr.errors import NotFound, Refused, StoreFault
 from dsr.retention import DRY_RUN, ON, Known, Sweep, as_of, cutoff, learn, moment, plan_collection, subtract
 from dsr.stores.base import Expired, Record
 from dsr.sweepbook import Sweepbook
+from dsr.treatments import Masks
 from tests.unit import world
 from tests.unit.world import CASES, World
 
@@ -297,7 +298,7 @@ class Shelf:
         day = (page[-1][0] if page else end) if self.by_day else ""
         return Expired(records, page[-1] if len(left) > limit else None, len(page) - len(records), day)
 
-    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: Masks) -> None:
         assert collection.guards == ("at",)
         assert not masks
         self.erasures += 1

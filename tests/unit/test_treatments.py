@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsr.datamap.plan import Masking
-from dsr.treatments import Treatment, treatments
+from dsr.treatments import Masking, Treatment, with_key
 
 KEY = hashlib.sha256(b"a key of the tests").digest()
 GROUPS = {"to": {"Vienna": "AT", "Graz": "AT"}, "otherwise": "elsewhere"}
@@ -94,8 +93,8 @@ def test_the_key_is_asked_for_only_where_it_is_needed() -> None:
     def no_key() -> bytes:
         raise AssertionError("asked")
 
-    assert treatments({"a": Masking("null")}, no_key)["a"].apply("x") is None
-    assert treatments({"a": Masking("keyed_hash")}, lambda: KEY)["a"].apply("x").startswith("hmac-")
+    assert with_key({"a": Treatment(Masking("null"))}, no_key)["a"].apply("x") is None
+    assert with_key({"a": Treatment(Masking("keyed_hash"))}, lambda: KEY)["a"].apply("x").startswith("hmac-")
 
 
 VALUES = st.one_of(

@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 from dsr.aws import Access
+from dsr.treatments import Masking, Masks, Treatment
 
 
 @dataclass(frozen=True)
@@ -41,28 +42,6 @@ class Way:
     def leads_from(self) -> str:
         """The collection (store.collection) whose values are looked for; "" for an identity."""
         return ".".join(self.parent.split(".", 2)[:2])
-
-
-@dataclass(frozen=True)
-class Masking:
-    """What becomes of a field of a record that stays.
-
-    `how`: null; constant (`to`: the text); keyed_hash; truncate (`to`: year, month, day, hour, ip);
-    generalise (`to`: {"band": width}, or {"to": {value: group}, "otherwise": group}).
-    """
-
-    how: str
-    to: Any = None
-
-    @classmethod
-    def of(cls, said: Any) -> "Masking":
-        """The treatment as the compiled map says it: a word, or a mapping of one."""
-        if said == "redacted":
-            return cls("constant", "[deleted]")
-        if isinstance(said, str):
-            return cls(said)
-        [(how, to)] = said.items()
-        return cls(how, to)
 
 
 @dataclass(frozen=True)
@@ -132,15 +111,11 @@ class Collection:
         """Whether a record names the one it follows, as an answer its question: later finds go first."""
         return any(self.loops(w) and w.field not in self.key for w in self.ways)
 
-    @property
-    def masks(self) -> dict[str, str]:
-        """Of records that stay though their person goes: field → treatment."""
-        return dict(self.on_deletion.get("mask") or self.on_deletion.get("detach") or {})
-
-    @property
-    def maskings(self) -> dict[str, Masking]:
-        """The same as typed treatments, whatever of them a kind of store can do."""
-        return {name: Masking.of(said) for name, said in self.masks.items()}
+    @cached_property  # asked for every record
+    def masks(self) -> Masks:
+        """Of records that stay though their person goes: by field what becomes of it; not yet with a key."""
+        said = self.on_deletion.get("mask") or self.on_deletion.get("detach") or {}
+        return {name: Treatment(Masking.of(how)) for name, how in said.items()}
 
     @property
     def kept(self) -> bool:

@@ -10,6 +10,7 @@ from dsr.datamap.plan import Collection, Way
 from dsr.errors import StoreFault
 from dsr.records import at_path
 from dsr.retention import moment
+from dsr.treatments import Masks
 
 # A place to go on from: anything that JSON can hold. None: from the beginning, or at the end.
 Cursor = Any
@@ -83,14 +84,6 @@ class Expired(Page):
     day: str = ""
 
 
-REDACTED = "[deleted]"
-
-
-def masked(treatment: str, value: Any) -> Any:
-    """The value after a field's treatment: `null`, or `redacted` to a constant. Nothing stays nothing."""
-    return None if treatment == "null" or value is None else REDACTED
-
-
 class Store(Protocol):
     """A store of one kind, opened for one store of the map."""
 
@@ -107,8 +100,8 @@ class Store(Protocol):
         """
         ...
 
-    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
-        """Delete these records, found not `whole` before; or where `masks` (field → treatment), mask them.
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: Masks) -> None:
+        """Delete these records, found not `whole` before; or where there are `masks` (by field), mask them.
 
         Done again it changes nothing. A record that meanwhile belongs to somebody else (a field that
         led to it has another value) stays untouched. At most `erase_at_once` records a call. Raises
@@ -129,7 +122,7 @@ class FreezingStore(Store, Protocol):
 class LinesStore(Store, Protocol):
     """A store that erases by the staged lines themselves, where it need not look at each."""
 
-    def erase_lines(self, collection: Collection, lines: Sequence[bytes], masks: dict[str, str]) -> None:
+    def erase_lines(self, collection: Collection, lines: Sequence[bytes], masks: Masks) -> None:
         """What `erase` does with the records of these lines, of which each is {"values": …} as staged."""
         ...
 

@@ -11,6 +11,7 @@ from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
 from dsr.stores.base import Cursor, Page, Record, beyond, each_value
+from dsr.treatments import Masks
 
 _FAULTS = {
     "ResourceNotFoundException": "missing_collection",
@@ -58,7 +59,7 @@ class CognitoStore:
                 if not start:
                     break
 
-    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: Masks) -> None:
         """See `base.Store.erase`. Links to other providers go first: they would outlive the user."""
         if masks:
             raise StoreFault("unsupported", f"{collection.path}: a user is deleted or kept, not masked")

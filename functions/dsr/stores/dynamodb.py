@@ -15,7 +15,8 @@ from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
 from dsr.items import attribute, from_item, to_item
 from dsr.records import as_text, at_path
-from dsr.stores.base import REDACTED, Cursor, Expired, Page, Record, beyond, each_value, expiring, sort_out
+from dsr.stores.base import Cursor, Expired, Page, Record, beyond, each_value, expiring, sort_out
+from dsr.treatments import Masks, Treatment
 
 # At most so many a call (AWS).
 _WRITES = 25  # BatchWriteItem
@@ -133,7 +134,7 @@ class DynamoDBStore:
                 if left:  # throttled, or 16 MB are full
                     self._pause(waits, collection, len(left))
 
-    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: Masks) -> None:
         """See `base.Store.erase`."""
         # The same record twice in one call is refused; an index shows one twice that moved while it was read.
         once = {_name_of(collection, record): record for record in records}.values()
@@ -368,22 +369,26 @@ def _deleting(collection: Collection, record: dict[str, Any]) -> _Change:
     return _Change(_name_of(collection, record), {"Delete": about | paths.arguments(conditions)})
 
 
-def _masking(collection: Collection, record: dict[str, Any], masks: dict[str, str]) -> Iterator[_Change]:
-    """The updates that mask what is not masked yet: `null` takes an attribute away, `redacted` leaves the
-    constant. One update, unless lists hold more than one may change."""
-    places = [(steps, how) for field, how in masks.items() for steps in _places(record, field.split("."))]
+def _masking(collection: Collection, record: dict[str, Any], masks: Masks) -> Iterator[_Change]:
+    """The updates that mask what is not masked yet: `null` takes an attribute away, all else leaves a value.
+    One update, unless lists hold more than one may change."""
+    places = [
+        place
+        for field, treatment in masks.items()
+        for place in _places(f"{collection.path}.{field}", record, field.split("."), treatment)
+    ]
     for start in range(0, len(places), _PLACES):
         paths = _Paths()
         conditions = _still_theirs(collection, record, paths)
         sets, removes = [], []
-        for steps, how in places[start : start + _PLACES]:
+        for steps, left in places[start : start + _PLACES]:
             place = paths.path(steps)
             if len(steps) > 1:
                 conditions.append(f"attribute_exists({place})")
-            if how == "null":
+            if left is None:
                 removes.append(place)
             else:
-                sets.append(f"{place} = {paths.value(REDACTED)}")
+                sets.append(f"{place} = {paths.value(left)}")
         parts = [f"SET {', '.join(sets)}"] if sets else []
         parts += [f"REMOVE {', '.join(removes)}"] if removes else []
         about = {"TableName": collection.options["table"], "Key": _key(collection, record)}
@@ -391,16 +396,24 @@ def _masking(collection: Collection, record: dict[str, Any], masks: dict[str, st
         yield _Change(_name_of(collection, record), {"Update": update})
 
 
-def _places(value: Any, steps: Sequence[str]) -> Iterator[tuple[str | int, ...]]:
-    """Where in a record `steps` leads to a value that is not masked yet, through lists on the way."""
+def _places(
+    about: str, value: Any, steps: Sequence[str], treatment: Treatment
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Where in a record `steps` leads to a value that is not masked yet, through lists on the way: and what
+    it becomes."""
     if isinstance(value, list) and steps:
         for number, inner in enumerate(value):
-            yield from ((number, *rest) for rest in _places(inner, steps))
+            for rest, left in _places(about, inner, steps, treatment):
+                yield (number, *rest), left
     elif not steps:
-        if value not in (None, REDACTED):
-            yield ()
+        if not treatment.is_done(value):
+            try:
+                yield (), treatment.apply(value)
+            except ValueError as error:
+                raise StoreFault("malformed_data", f"{about}: {error}") from None
     elif isinstance(value, dict) and steps[0] in value:
-        yield from ((steps[0], *rest) for rest in _places(value[steps[0]], steps[1:]))
+        for rest, left in _places(about, value[steps[0]], steps[1:], treatment):
+            yield (steps[0], *rest), left
 
 
 def _project(query: dict[str, Any], fields: Sequence[str]) -> None:

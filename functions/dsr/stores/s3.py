@@ -13,6 +13,7 @@ from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
 from dsr.stores.base import Cursor, Original, Page, Record, beyond, each_value
+from dsr.treatments import Masks
 from dsr.values import Values
 
 _FAULTS = {
@@ -63,7 +64,7 @@ class S3Store:
                 if not start:
                     break
 
-    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: Masks) -> None:
         """See `base.Store.erase`."""
         if masks:
             raise StoreFault("unsupported", f"{collection.path}: a file is deleted or kept, not masked")

@@ -10,6 +10,9 @@ from dsr.datamap.source import At, Problems, suggest
 
 Statement = dict[str, Any]
 
+# Every treatment of a field, for kinds whose store can put any value in the place of another.
+ALL_MASKS = frozenset({"null", "redacted", "constant", "keyed_hash", "truncate", "generalise"})
+
 
 def nothing_more(_: MapCollection, __: Problems) -> None:
     """For kinds whose schema says all there is to check."""

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field as Described
 
-from dsr.datamap.kinds.base import Kind, Statement, allow, needs_field
+from dsr.datamap.kinds.base import ALL_MASKS, Kind, Statement, allow, needs_field
 from dsr.datamap.parts import FieldName, MapCollection, Name, OwnedStore, RegionConnection, Strict
 from dsr.datamap.plan import Collection, Store
 from dsr.datamap.source import Problems
@@ -93,7 +93,7 @@ def _indexes(collection: Collection) -> list[str]:
 
 KIND = Kind(
     DynamoDBStore,
-    masks=frozenset({"null", "redacted"}),
+    masks=ALL_MASKS,
     check=_check,
     workers=("store-dynamodb",),
     statements=_statements,

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field as Described
 
-from dsr.datamap.kinds.base import Kind, Statement, allow, needs_field
+from dsr.datamap.kinds.base import ALL_MASKS, Kind, Statement, allow, needs_field
 from dsr.datamap.parts import FieldName, MapCollection, Name, OwnedStore, RegionConnection, Strict
 from dsr.datamap.plan import Collection, Store
 from dsr.datamap.source import At, Problems
@@ -116,7 +116,7 @@ def _statements(store: Store, collections: list[Collection]) -> list[Statement]:
 
 KIND = Kind(
     LakeStore,
-    masks=frozenset({"null", "redacted"}),
+    masks=ALL_MASKS,
     check=_check,
     workers=("store-lake",),
     statements=_statements,

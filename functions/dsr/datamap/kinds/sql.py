@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field as Described
 from pydantic import field_validator, model_validator
 
-from dsr.datamap.kinds.base import Kind, Statement, allow
+from dsr.datamap.kinds.base import ALL_MASKS, Kind, Statement, allow
 from dsr.datamap.parts import MapCollection, Name, OwnedStore, RegionConnection
 from dsr.datamap.plan import Collection, Store
 from dsr.datamap.source import Problems
@@ -138,7 +138,7 @@ def _statements(store: Store, _: list[Collection]) -> list[Statement]:
 
 KIND = Kind(
     SQLStore,
-    masks=frozenset({"null", "redacted"}),
+    masks=ALL_MASKS,
     check=_check,
     workers=("store-sql",),
     statements=_statements,

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 
 from dsr.datamap.plan import Collection
 from dsr.records import at_path, each_at
-from dsr.stores.base import REDACTED
 from dsr.stores.lake.footer import MAGIC, TAIL, Footer, Group
 from dsr.stores.lake.objects import Bucket, LakeObject, Malformed
 from dsr.stores.lake.upload import Upload
 from dsr.stores.lake.wanted import Marked, Wanted
+from dsr.treatments import Masks, Treatment
 
 _ROWS = 64 * 1024  # decoded at once
 _STREAMED = 96 * 1024 * 1024  # a row group of more is read by pieces instead of by whole columns
@@ -118,7 +118,7 @@ class ParquetFile:
 
     # -- writing anew ------------------------------------------------------------------------
 
-    def rewrite(self, upload: Upload, marked: Marked, masks: dict[str, str]) -> int:
+    def rewrite(self, upload: Upload, marked: Marked, masks: Masks) -> int:
         """Append the file without the marked records, or with their fields masked, to `upload`.
 
         Returns how many there were; 0: nothing was appended.
@@ -149,7 +149,7 @@ class ParquetFile:
         end = self._of.size - TAIL
         return Footer.read(self._file.between(end - self._length, end))
 
-    def _positions(self, group: int, marked: Marked, masks: dict[str, str]) -> list[int]:
+    def _positions(self, group: int, marked: Marked, masks: Masks) -> list[int]:
         """Which rows of the group are the marked ones, and not masked yet."""
         found = self._masks(group, marked.wanted)
         if found is None:
@@ -161,14 +161,16 @@ class ParquetFile:
             if mask.true_count:
                 at = pc.indices_nonzero(mask).to_pylist()
                 for place, values in zip(at, _rows(batch.filter(mask)), strict=True):
-                    open_ = not masks or any(at_path(values, name) not in (None, REDACTED) for name in masks)
+                    open_ = not masks or any(
+                        not t.is_done(at_path(values, name)) for name, t in masks.items()
+                    )
                     if open_ and marked.holds(values):
                         positions.append(begin + place)
             begin += batch.num_rows
         return positions
 
     def _anew(
-        self, upload: Upload, number: int, group: Group, positions: list[int], masks: dict[str, str]
+        self, upload: Upload, number: int, group: Group, positions: list[int], masks: Masks
     ) -> list[Group]:
         """Write a row group without these rows, or with them masked. Returns what it has become."""
         with TemporaryFile() as file:
@@ -190,7 +192,7 @@ class ParquetFile:
         # What was sorted stays so: records go, none changes its place.
         return [g.moved(by).as_number(0, group.sorting) for g in made if g.rows]
 
-    def _write_group(self, file: IO[bytes], number: int, positions: list[int], masks: dict[str, str]) -> None:
+    def _write_group(self, file: IO[bytes], number: int, positions: list[int], masks: Masks) -> None:
         with _told(), pq.ParquetWriter(file, self._schema, **self._as_before(number)) as writer:
             begin = 0
             for batch in self._batches(number, None):
@@ -265,7 +267,7 @@ def _copied(upload: Upload, run: tuple[int, int, list[Group]] | None) -> list[Gr
     return [group.moved(by) for group in groups]
 
 
-def _changed(batch: Any, positions: list[int], masks: dict[str, str]) -> Any:
+def _changed(batch: Any, positions: list[int], masks: Masks) -> Any:
     """The batch without these rows, or with their fields masked."""
     stay = [True] * batch.num_rows
     for position in positions:
@@ -278,15 +280,31 @@ def _changed(batch: Any, positions: list[int], masks: dict[str, str]) -> Any:
         if number < 0:
             raise Malformed(f"has no column `{name}`", "missing_field")
         field = batch.schema.field(number)
-        if (treatment == "redacted" and not _is_text(field.type)) or (
-            treatment == "null" and not field.nullable
-        ):
-            raise Malformed(f"has a column `{name}` that cannot be masked so", "unsupported")
-        put = pa.scalar(None if treatment == "null" else REDACTED, field.type)
+        if treatment.masking.how == "null" and not field.nullable:
+            raise Malformed(f"has a column `{name}` that must hold something", "unsupported")
         held = batch.column(number)
-        # What is nothing stays nothing.
-        batch = batch.set_column(number, field, pc.if_else(pc.or_(mask, pc.is_null(held)), held, put))
+        if treatment.is_constant:
+            if treatment.masking.how == "constant" and not _is_text(field.type):
+                raise Malformed(f"has a column `{name}` that cannot be masked so", "unsupported")
+            put = pa.scalar(treatment.masking.to, field.type)
+            # What is nothing stays nothing.
+            changed = pc.if_else(pc.or_(mask, pc.is_null(held)), held, put)
+        else:
+            changed = _treated(treatment, field, held, positions)
+        batch = batch.set_column(number, field, changed)
     return batch
+
+
+def _treated(treatment: Treatment, field: Any, held: Any, positions: list[int]) -> Any:
+    """The column with the values of these rows as the treatment leaves them."""
+    values = held.to_pylist()
+    try:
+        for position in positions:
+            values[position] = treatment.apply(values[position])
+        return pa.array(values, field.type)
+    except (ValueError, TypeError, pa.ArrowInvalid, pa.ArrowTypeError):
+        said = f"has a column `{field.name}` whose values cannot be masked so"
+        raise Malformed(said, "unsupported") from None
 
 
 def _mask(batch: Any, wanted: Wanted) -> Any:

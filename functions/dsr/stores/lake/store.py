@@ -16,6 +16,7 @@ from dsr.stores.lake.objects import Bucket, Changed, LakeObject, Malformed, is_f
 from dsr.stores.lake.parquet import ParquetFile
 from dsr.stores.lake.upload import Upload
 from dsr.stores.lake.wanted import Marked, Wanted
+from dsr.treatments import Masks
 
 # Beside a found record's fields: the key of the object that holds it. No field of a map is called so.
 OBJECT = "@object"
@@ -106,7 +107,7 @@ class LakeStore:
 
     # -- erasing -----------------------------------------------------------------------------
 
-    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: Masks) -> None:
         """See `base.Store.erase`: each object that holds some is written anew, once for all of them."""
         by_object: dict[str, list[dict[str, Any]]] = {}
         for record in records:
@@ -118,7 +119,7 @@ class LakeStore:
                 self.rewrite(collection, key, held, masks)
 
     def rewrite(
-        self, collection: Collection, key: str, records: Sequence[dict[str, Any]], masks: dict[str, str]
+        self, collection: Collection, key: str, records: Sequence[dict[str, Any]], masks: Masks
     ) -> int:
         """Write one object anew without these records, or with their fields masked.
 
@@ -134,7 +135,7 @@ class LakeStore:
             return changed
         raise BeingWritten(f"{collection.path}: {key} is being written by others")
 
-    def _rewrite(self, collection: Collection, key: str, marked: Marked, masks: dict[str, str]) -> int:
+    def _rewrite(self, collection: Collection, key: str, marked: Marked, masks: Masks) -> int:
         head = self._bucket.head(collection, key)
         if head is None:
             return 0
@@ -157,7 +158,7 @@ class LakeStore:
         return changed
 
     def _rewrite_text(
-        self, collection: Collection, of: LakeObject, upload: Upload, marked: Marked, masks: dict[str, str]
+        self, collection: Collection, of: LakeObject, upload: Upload, marked: Marked, masks: Masks
     ) -> int:
         counted = 0
 

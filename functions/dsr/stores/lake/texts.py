@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from dsr.datamap.plan import Collection
 from dsr.records import at_path
-from dsr.stores.base import REDACTED
 from dsr.stores.lake.objects import Malformed
 from dsr.stores.lake.wanted import Marked, Wanted
+from dsr.treatments import Masks, Treatment
 
 _BLOCK = 4 * 1024 * 1024
 _MOST = 64 * 1024 * 1024  # of one record: a file without line ends must not fill the memory
@@ -54,7 +54,7 @@ class Layout(Protocol):
         """The record; None for a line that holds none. Raises Malformed."""
         ...
 
-    def masked(self, record: bytes, masks: dict[str, str]) -> bytes:
+    def masked(self, record: bytes, masks: Masks) -> bytes:
         """The record with these fields masked, in the same form."""
         ...
 
@@ -137,7 +137,7 @@ def found(
 
 
 def rewritten(
-    content: Iterable[bytes], layout: Layout, marked: Marked, masks: dict[str, str], tell: Callable[[], None]
+    content: Iterable[bytes], layout: Layout, marked: Marked, masks: Masks, tell: Callable[[], None]
 ) -> Iterator[bytes]:
     """The content of a file without the marked records, or with their fields masked.
 
@@ -154,7 +154,7 @@ def rewritten(
                 kept.append(record)
             elif not masks:
                 tell()
-            elif any(at_path(values, name) not in (None, REDACTED) for name in masks):
+            elif any(not t.is_done(at_path(values, name)) for name, t in masks.items()):
                 tell()
                 kept.append(layout.masked(record, masks))
             else:
@@ -236,14 +236,21 @@ class JSONLines:
             raise Malformed("has a line that is no object of JSON")
         return values
 
-    def masked(self, record: bytes, masks: dict[str, str]) -> bytes:
+    def masked(self, record: bytes, masks: Masks) -> bytes:
         """See `Layout`."""
         values = self.read(record) or {}
         for name, treatment in masks.items():
             if values.get(name) is not None:
-                values[name] = None if treatment == "null" else REDACTED
+                values[name] = _treated(treatment, name, values[name])
         end = b"\n" if record.endswith(b"\n") else b""
         return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + end
+
+
+def _treated(treatment: Treatment, name: str, value: Any) -> Any:
+    try:
+        return treatment.apply(value)
+    except ValueError as error:
+        raise Malformed(f"has a field `{name}` that cannot be masked: {error}") from None
 
 
 def _lines(block: bytes) -> list[bytes]:
@@ -308,13 +315,11 @@ class CSV:
             raise Malformed(f"has a record of {len(cells)} columns, not {len(self._columns)}")
         return {name: cell or None for name, cell in zip(self._columns, cells, strict=True)}
 
-    def masked(self, record: bytes, masks: dict[str, str]) -> bytes:
+    def masked(self, record: bytes, masks: Masks) -> bytes:
         """See `Layout`."""
         values = self.read(record) or {}
         cells = [
-            (REDACTED if masks[name] == "redacted" and values[name] else "")
-            if name in masks
-            else values[name]
+            _treated(masks[name], name, values[name]) if name in masks else values[name]
             for name in self._columns
         ]
         end = "\r\n" if record.endswith(b"\r\n") else "\n" if record.endswith(b"\n") else ""

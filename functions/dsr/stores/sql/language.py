@@ -45,12 +45,12 @@ class Aged:
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to rows: deleted, or with `masks` masked; never one whose guards are not as they were."""
+    """What is done to rows: deleted, or masked by `masks` (column → value); none whose guards differ."""
 
     table: Table
     key: list[Column]
     guards: list[Column]
-    masks: dict[str, str]
+    masks: dict[str, Any]
 
 
 class Language(Protocol):
@@ -91,7 +91,7 @@ class Language(Protocol):
         """`count` rows, whichever come first."""
         ...
 
-    def begin_change(self, change: Change) -> str:
+    def begin_change(self, change: Change) -> Statement:
         """How the DELETE, or the UPDATE that masks, begins; `WHERE` follows."""
         ...
 

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from dsr.errors import StoreFault
 from dsr.records import as_text
-from dsr.stores.base import REDACTED, Record
+from dsr.stores.base import Record
 from dsr.stores.sql.language import Aged, Change, Search, Statement
 from dsr.stores.sql.tables import Column, Table
 
@@ -176,7 +176,7 @@ class MySQL:
 
     # -- erasing -------------------------------------------------------------------------------------
 
-    def begin_change(self, change: Change) -> str:
+    def begin_change(self, change: Change) -> Statement:
         """See `Language.begin_change`."""
         return _begin(change)
 
@@ -198,7 +198,8 @@ class MySQL:
         for n, c in enumerate(change.guards):
             tests.append(f"{_name(c)} = :g{n}")
             values[f"g{n}"] = _value(change.table, c, first[c.name])
-        return f"{_begin(change)} WHERE {' AND '.join(tests)}", values
+        begin, masked = _begin(change)
+        return f"{begin} WHERE {' AND '.join(tests)}", values | masked
 
     # -- errors --------------------------------------------------------------------------------------
 
@@ -271,17 +272,18 @@ def _beyond(table: Table, order: list[Column], after: list[Any]) -> Statement:
     return f"{_name(order[0])} >= :a0 AND ({_names(order)}) > ({places})", values
 
 
-def _begin(change: Change) -> str:
+def _begin(change: Change) -> Statement:
     if not change.masks:
-        return f"DELETE FROM {change.table.quoted}"
-    masked = ", ".join(
-        f"{_name(c)} = NULL"
-        if treatment == "null"
-        else f"{_name(c)} = CASE WHEN {_name(c)} IS NULL THEN NULL ELSE '{REDACTED}' END"
-        for name, treatment in change.masks.items()
-        for c in [change.table.column(name)]
-    )
-    return f"UPDATE {change.table.quoted} SET {masked}"
+        return f"DELETE FROM {change.table.quoted}", {}
+    sets, values = [], {}
+    for n, (name, left) in enumerate(change.masks.items()):
+        c = change.table.column(name)
+        if left is None:
+            sets.append(f"{_name(c)} = NULL")
+        else:
+            values[f"m{n}"] = _value(change.table, c, left)
+            sets.append(f"{_name(c)} = CASE WHEN {_name(c)} IS NULL THEN NULL ELSE :m{n} END")
+    return f"UPDATE {change.table.quoted} SET {', '.join(sets)}", values
 
 
 def _named(change: Change, records: Sequence[dict[str, Any]]) -> Statement:
@@ -308,7 +310,8 @@ def _named(change: Change, records: Sequence[dict[str, Any]]) -> Statement:
             same += [f"{_name(c)} <=> {put(c, v)}" for c, v in zip(change.guards, guards, strict=True)]
             pairs.append(f"({' AND '.join(same)})")
         tests.append(f"({' OR '.join(pairs)})")
-    return f"{_begin(change)} WHERE {' AND '.join(tests)}", values
+    begin, masked = _begin(change)
+    return f"{begin} WHERE {' AND '.join(tests)}", values | masked
 
 
 # -- values --------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from dsr.errors import StoreFault
 from dsr.records import as_text
-from dsr.stores.base import REDACTED, Lines
+from dsr.stores.base import Lines
 from dsr.stores.sql.language import Aged, Change, Search, Statement
 from dsr.stores.sql.tables import Column, Table
 
@@ -198,11 +198,21 @@ class Postgres:
 
     # -- erasing -------------------------------------------------------------------------------------
 
-    def begin_change(self, change: Change) -> str:
+    def begin_change(self, change: Change) -> Statement:
         """See `Language.begin_change`."""
         if not change.masks:
-            return f"DELETE FROM {change.table.quoted} AS t"
-        return f"UPDATE {change.table.quoted} AS t SET {_masked(change)}"
+            return f"DELETE FROM {change.table.quoted} AS t", {}
+        sets, values = [], {}
+        for n, (name, left) in enumerate(change.masks.items()):
+            c = change.table.column(name)
+            if left is None:
+                sets.append(f"{_name(c)} = NULL")
+            else:
+                values[f"m{n}"] = as_text(left)
+                sets.append(
+                    f"{_name(c)} = CASE WHEN t.{_name(c)} IS NULL THEN NULL ELSE {_cast(f'm{n}', c)} END"
+                )
+        return f"UPDATE {change.table.quoted} AS t SET {', '.join(sets)}", values
 
     def each(self, change: Change, records: Sequence[dict[str, Any]]) -> Iterator[Statement]:
         """See `Language.each`. One array a column: the statement is the same for any number of rows."""
@@ -211,7 +221,7 @@ class Postgres:
             yield self._each(change, records[start : start + step])
 
     def _each(self, change: Change, records: Sequence[dict[str, Any]]) -> Statement:
-        first, values = records[0], dict[str, Any]()
+        first, (begin, values) = records[0], self.begin_change(change)
         # A guard that is the same in all is compared with one value, and no array beside the keys.
         alike = [c for c in change.guards if all(r.get(c.name) == first.get(c.name) for r in records)]
         differing = [c for c in change.guards if c not in alike]
@@ -227,7 +237,7 @@ class Postgres:
         if len(joined) == 1:
             key = joined[0]
             tests.append(f"t.{_name(key)} = ANY (CAST(:v0 AS {key.type}[]))")
-            return f"{self.begin_change(change)} WHERE {' AND '.join(tests)}", values
+            return f"{begin} WHERE {' AND '.join(tests)}", values
         for n, c in enumerate(joined):
             # Guards are equal also where both are null: who a record belongs to may be told by another.
             same = "=" if c in change.key else "IS NOT DISTINCT FROM"
@@ -236,11 +246,11 @@ class Postgres:
         names = ", ".join(f"c{n}" for n in range(len(joined)))
         word = "FROM" if change.masks else "USING"
         chosen = f"{word} unnest({arrays}) AS chosen ({names})"
-        return f"{self.begin_change(change)} {chosen} WHERE {' AND '.join(tests)}", values
+        return f"{begin} {chosen} WHERE {' AND '.join(tests)}", values
 
     def between(self, change: Change, first: dict[str, Any], last: dict[str, Any]) -> Statement | None:
         """See `Language.between`."""
-        values: dict[str, Any] = {}
+        begin, values = self.begin_change(change)
         tests = []
         for n, c in enumerate(change.guards):
             values[f"g{n}"] = as_text(first[c.name])
@@ -250,7 +260,7 @@ class Postgres:
             values |= {f"{word}{n}": as_text(end[c.name]) for n, c in enumerate(change.key)}
             ends = ", ".join(_cast(f"{word}{n}", c) for n, c in enumerate(change.key))
             tests.append(f"({names}) {sign} ({ends})")
-        return f"{self.begin_change(change)} WHERE {' AND '.join(tests)}", values
+        return f"{begin} WHERE {' AND '.join(tests)}", values
 
     # -- errors --------------------------------------------------------------------------------------
 
@@ -390,16 +400,6 @@ def _element(value: Any) -> str:
         return "NULL"
     said = value if isinstance(value, str) else as_text(value)
     return '"' + said.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _masked(change: Change) -> str:
-    return ", ".join(
-        f"{_name(c)} = NULL"
-        if treatment == "null"
-        else f"{_name(c)} = CASE WHEN t.{_name(c)} IS NULL THEN NULL ELSE '{REDACTED}' END"
-        for name, treatment in change.masks.items()
-        for c in [change.table.column(name)]
-    )
 
 
 def _instant(before: datetime) -> str:

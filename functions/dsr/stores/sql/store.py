@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from dsr.stores.base import Cursor, Expired, Page, Record, expiring, sort_out
 from dsr.stores.sql.connecting import Connector, refusal
 from dsr.stores.sql.language import Aged, AnswerTooLarge, Change, Language, Search, Statement
 from dsr.stores.sql.tables import Column, Table, in_order
+from dsr.treatments import Masks
 
 _VALUES = 500  # looked up by one statement
 
@@ -115,15 +117,18 @@ class SQLStore:
 
     # -- erasing -------------------------------------------------------------------------------------
 
-    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: dict[str, str]) -> None:
+    def erase(self, collection: Collection, records: Sequence[dict[str, Any]], masks: Masks) -> None:
         """See `base.Store.erase`. One transaction a call."""
-        if records:
-            change = self._change(collection, masks)
-            with self._transaction(change.table.about) as (connection, language):
-                for statement in language.each(change, records):
+        if not records:
+            return
+        table = self._table(collection)
+        table.check_masks(masks)
+        with self._transaction(table.about) as (connection, language):
+            for left, some in _by_what_is_left(table, records, masks):
+                for statement in language.each(_change(table, collection, left), some):
                     _run(connection, statement)
 
-    def erase_lines(self, collection: Collection, lines: Sequence[bytes], masks: dict[str, str]) -> None:
+    def erase_lines(self, collection: Collection, lines: Sequence[bytes], masks: Masks) -> None:
         """See `base.LinesStore.erase_lines`.
 
         Where references alone lead here, all rows of one owner between two keys are that person's: one range
@@ -132,8 +137,11 @@ class SQLStore:
         """
         if not lines:
             return
-        change = self._change(collection, masks)
-        if all(way.identity is None for way in collection.ways) and self._erase_range(change, lines):
+        table = self._table(collection)
+        table.check_masks(masks)
+        alike = all(way.identity is None for way in collection.ways)
+        alike = alike and all(treatment.is_constant for treatment in masks.values())
+        if alike and self._erase_range(_change(table, collection, _constant(masks)), lines):
             return
         self.erase(collection, [r["values"] for r in json.loads(b"[" + b",".join(lines) + b"]")], masks)
 
@@ -155,11 +163,6 @@ class SQLStore:
         """See `base.OrderingStore.erase_order`: what refers by a foreign key goes first."""
         by_name = {c.name: c for c in collections}
         return [by_name[n] for n in in_order({n: self._table(c) for n, c in by_name.items()}, list(by_name))]
-
-    def _change(self, collection: Collection, masks: dict[str, str]) -> Change:
-        table = self._table(collection)
-        table.check_masks(masks)
-        return Change(table, table.chosen(collection.key), table.chosen(collection.guards), masks)
 
     # -- expiring, sampling, checking ----------------------------------------------------------------
 
@@ -215,8 +218,9 @@ class SQLStore:
         with self._transaction(table.about) as (connection, language):
             language.some(connection, table, 0)
             if not collection.kept:
-                change = Change(table, table.chosen(collection.key), [], collection.masks)
-                connection.execute(text(f"EXPLAIN {language.begin_change(change)} WHERE 1 = 0"))
+                left = dict.fromkeys(collection.masks)
+                sql, values = language.begin_change(Change(table, table.chosen(collection.key), [], left))
+                connection.execute(text(f"EXPLAIN {sql} WHERE 1 = 0"), values)
 
     def close(self) -> None:
         """Give the connections back; the next verb makes new ones."""
@@ -285,6 +289,36 @@ class SQLStore:
                 raise StoreFault("missing_collection", f"{collection.store}: table {name}")
             self._tables[name] = found
         return self._tables[name]
+
+
+def _change(table: Table, collection: Collection, left: dict[str, Any]) -> Change:
+    return Change(table, table.chosen(collection.key), table.chosen(collection.guards), left)
+
+
+def _constant(masks: Masks) -> dict[str, Any]:
+    return {name: treatment.masking.to for name, treatment in masks.items()}
+
+
+def _by_what_is_left(
+    table: Table, records: Sequence[dict[str, Any]], masks: Masks
+) -> Iterator[tuple[dict[str, Any], Sequence[dict[str, Any]]]]:
+    """What the masks leave, by column, each with the records of which it is left: mostly alike."""
+    if all(treatment.is_constant for treatment in masks.values()):
+        yield _constant(masks), records
+        return
+    groups: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
+    for record in records:
+        left = {}
+        for name, treatment in masks.items():
+            value, banded = record.get(name), treatment.masking.how == "generalise"
+            if banded and isinstance(value, str) and not table.column(name).text:
+                value = Decimal(value)  # staged as text, so that it keeps its digits
+            try:
+                left[name] = treatment.masking.to if treatment.is_constant else treatment.apply(value)
+            except ValueError as error:
+                raise table.fault("malformed_data", f"column {name}: {error}") from None
+        groups.setdefault(str(left), (left, []))[1].append(record)
+    yield from groups.values()
 
 
 def _run(connection: Connection, statement: Statement) -> int:

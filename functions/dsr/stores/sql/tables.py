@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dsr.datamap.plan import Collection, Way
 from dsr.errors import StoreFault
-from dsr.stores.base import REDACTED
+from dsr.treatments import Masking, Masks
 
 
 @dataclass(frozen=True)
@@ -100,21 +100,45 @@ class Table:
         if dated.name not in self.leading:
             raise self.fault("missing_index", f"index on {dated.name}")
 
-    def check_masks(self, masks: dict[str, str]) -> None:
+    def check_masks(self, masks: Masks) -> None:
         """Raises StoreFault for a mask that the database could not carry out."""
         for name, treatment in masks.items():
             column = self.column(name)
             if column.generated:
                 raise self.fault("unsupported", f"column {name} is generated and cannot be masked")
-            if treatment == "null":
+            if treatment.masking.how == "null":
                 if not column.nullable and not self.view:
                     raise self.fault("unsupported", f"column {name} must not be null: mask it as `redacted`")
-            elif not column.text or column.array:
-                raise self.fault("unsupported", f"column {name} holds no text: mask it as `null`")
-            elif 0 < column.length < len(REDACTED):
-                raise self.fault("unsupported", f"column {name} is too short for `{REDACTED}`")
-            elif any(names == {name} for names in self.unique):
+            elif not _holds(column, treatment.masking):
+                holds = f"column {name} holds no {_form(treatment.masking)}"
+                raise self.fault("unsupported", f"{holds}: mask it as `null`")
+            elif column.text and 0 < column.length < treatment.longest:
+                raise self.fault("unsupported", f"column {name} is too short for what the mask leaves")
+            elif treatment.masking.how != "keyed_hash" and any(names == {name} for names in self.unique):
                 raise self.fault("unsupported", f"column {name} must be unique: mask it as `null`")
+
+
+# What a column may hold besides text, by the form of the mask.
+_BESIDES = {
+    "time": ("date", "timestamp", "timestamptz", "datetime"),
+    "address": ("inet",),
+    "number": (
+        *("int2", "int4", "int8", "numeric"),
+        *("tinyint", "smallint", "mediumint", "int", "bigint", "decimal"),
+    ),
+    "text": (),
+}
+
+
+def _form(masking: Masking) -> str:
+    if masking.how == "truncate":
+        return "address" if masking.to == "ip" else "time"
+    return "number" if masking.how == "generalise" and "band" in masking.to else "text"
+
+
+def _holds(column: Column, masking: Masking) -> bool:
+    """Whether the column can hold what the mask leaves."""
+    return not column.array and (column.text or column.kind in _BESIDES[_form(masking)])
 
 
 def in_order(tables: dict[str, Table], names: list[str]) -> list[str]:
