@@ -197,7 +197,9 @@ class Case:
     # The visits whose stores answer later: nothing else is to be done for the case meanwhile.
     waiting_for: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()  # of these, those that an agent makes by hand
-    channel: str = "web"  # web | site: who asked, the person or the company's own site
+    # Who asked: the person (web), the company's own site (site), or a restored collection in which somebody
+    # came back who was erased before (restore; `erased_at` is when).
+    channel: str = "web"
     subject: str = ""  # keyed hash of who it is about: cases of one person find each other by it
     joined: str = ""  # the case that does what this one asked for
     # What deletion will do: by collection path title, records, treatment, fields, reason, law, until.

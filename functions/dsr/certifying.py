@@ -9,6 +9,8 @@ import base64
 import json
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from dsr import casebook, plans
@@ -20,11 +22,13 @@ from dsr.casekey import seal
 from dsr.certificate import NAME, certificate_of, commitment, recipients, supplement_of
 from dsr.datamap.plan import Plan
 from dsr.gathering import proven_contacts
+from dsr.matching import normalise
 from dsr.resolving import known_accounts
 from dsr.settings import read
 from dsr.signing_key import sign
 from dsr.staging import Staging, remove_versions
 from dsr.subjects import Subjects
+from dsr.suppression import Suppression, erased_locators, name_of
 from dsr.windows import check_at, last_end, windows
 
 
@@ -37,6 +41,9 @@ class Settings:
     staging_bucket: str
     bundles_bucket: str
     signing_keys: str
+    suppression_table: str
+    suppression_key: str
+    suppression_days: int = 3653
 
 
 def issue_certificate(event: dict[str, Any]) -> dict[str, str]:
@@ -75,6 +82,7 @@ class Certifying:
         copies = windows(self.plan, gone, at)
         again = check_at(self.plan, gone, at)
         supplement_at = last_end(copies, again)
+        self._suppress(case, at)
         nonce = secrets.token_urlsafe(24)
         certificate = certificate_of(
             case, self.plan, erased, at, copies, recipients(self.plan, visits),
@@ -96,6 +104,7 @@ class Certifying:
         """Nothing is left, either, now that the copies have caught up: the snapshot has served its time."""
         erased = _counts(self._visits(case, case.check_round))
         at = casebook.now()
+        self._suppress(case, at)
         copies = windows(self.plan, [path for path in erased if not self._kept(path)], at)
         moved = self.book.move(
             case, State(case.outcome), "checked_again", "workflow", {"round": str(case.round)},
@@ -119,6 +128,19 @@ class Certifying:
             case, State(case.outcome), "supplemented", "workflow", {"certificate": digest(said)},
             supplement=key, supplement_at=None,
         )  # fmt: skip
+
+    def _suppress(self, case: Case, at: datetime) -> None:
+        """Note by what all that is gone would be found, should it come back; before the snapshot goes."""
+        requester = self.book.requester(case)
+        staging = Staging(self.settings.staging_bucket, self.settings.case_keys_table, case)
+        addresses = (("identity.email", normalise(a, "lower")) for a in proven_contacts(case, requester))
+        told = ((name_of(self.plan, f), v) for f, values in requester.locators.items() for v in values)
+        Suppression(self.settings.suppression_table, self.settings.suppression_key).note(
+            chain(erased_locators(self.plan, staging, case.round + 1), addresses, told),
+            case.case_id,
+            at,
+            self.settings.suppression_days,
+        )
 
     def _put(self, key: str, content: dict[str, Any]) -> None:
         client("s3").put_object(

@@ -93,8 +93,10 @@ def _plan_deletion(
     known = {contact.lower() for contact in requester.contacts}
     others = {a.lower(): a for a in account_addresses(plan, staging) if a.lower() not in known}
     sealed = book.seal_requester(case, replace(requester, account_contacts=tuple(others.values())))
-    if case.channel == "site":
-        begins = now() + timedelta(hours=settings.cooling_hours)
+    if case.channel in ("site", "restore"):
+        # Who comes back from a backup has wanted it already: there is nothing to think over.
+        hours = settings.cooling_hours if case.channel == "site" else 0
+        begins = now() + timedelta(hours=hours)
         return book.move(
             case, State.COOLING_OFF, "planned", "workflow", about,
             attention=(), plan=planned, confirmed_at=now(), expires_at=begins, sealed=sealed,

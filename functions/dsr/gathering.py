@@ -364,7 +364,7 @@ class Gathering:
     def _addresses(self) -> list[str]:
         """The proven addresses; in a case of the site's own, those that the account's record holds."""
         proven = proven_contacts(self._case, self._requester)
-        if self._case.channel != "site" or self._visit.resolves:
+        if self._case.channel not in ("site", "restore") or self._visit.resolves:
             return proven
         return proven + account_addresses(self._plan, self._staging)
 

@@ -14,6 +14,7 @@ from dsr_cli import (
     certificate_commands,
     map_commands,
     notice_commands,
+    suppression_commands,
     sweep_commands,
 )
 
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bundle_commands.add_to(commands)
     sweep_commands.add_to(commands)
     audit_commands.add_to(commands)
+    suppression_commands.add_to(commands)
     options = parser.parse_args(arguments)
     run: Command = options.run
     try:

@@ -25,6 +25,7 @@ from dsr.certifying import issue_certificate
 from dsr.concluding import conclude
 from dsr.confirming import conclude_erasing
 from dsr.datamap.plan import Plan
+from dsr.resolving import resolve
 from dsr.stores import registry
 from tests.conftest import REGION
 from tests.matrix.gremlin import Killed
@@ -135,7 +136,9 @@ class Scene:
                 for visit in wave["visits"]:
                     yield lambda visit=visit: self._visit(case_id, visit)  # type: ignore[misc]
             event = {"case_id": case_id, "step": told["step"]}
-            if told["step"] == "gather":
+            if told["step"] == "resolve":
+                yield lambda event=event: again(lambda: resolve(event))  # type: ignore[misc]
+            elif told["step"] == "gather":
                 yield lambda event=event: again(lambda: conclude(event))  # type: ignore[misc]
             elif told["step"] in ("freeze", "erase", "confirm"):
                 yield lambda event=event: again(lambda: conclude_erasing(event))  # type: ignore[misc]

@@ -145,6 +145,11 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "dynamodb.put_item": [("dynamodb:PutItem", "CasesTable")],
         "kms.generate_mac": [("kms:GenerateMac", "MacKey")],
     },
+    "suppression": {
+        "dynamodb.batch_get_item": [("dynamodb:BatchGetItem", "SuppressionTable")],
+        "dynamodb.batch_write_item": [("dynamodb:BatchWriteItem", "SuppressionTable")],
+        "kms.generate_mac": [("kms:GenerateMac", "SuppressionKey")],
+    },
     "sweepbook": {
         "dynamodb.get_item": [("dynamodb:GetItem", "CasesTable")],
         "dynamodb.put_item": [("dynamodb:PutItem", "CasesTable")],

@@ -23,12 +23,6 @@ NOT_CALLED: dict[str, dict[tuple[str, str], str]] = {
     "take_answer": {
         ("dsr.staging", "Staging.get"): "it only keeps what it cannot read; `get` is of dicts and the book",
     },
-    "issue_certificate": {
-        (
-            "dsr.staging",
-            "Staging.get",
-        ): "it only removes what is staged; `get` is the casebook's and of dicts",
-    },
 }
 _PROPERTIES = {"property", "cached_property"}
 

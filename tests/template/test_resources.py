@@ -9,9 +9,9 @@ from dsr.web.desk.roles import Role
 from tests.template import iam
 from tests.template.cloudformation import ACCOUNT, REGION, ROOT, Stack, source
 
-TABLES = {"CasesTable", "CaseKeysTable"}
+TABLES = {"CasesTable", "SuppressionTable", "CaseKeysTable"}
 BUCKETS = {"StagingBucket", "BundlesBucket", "ProofBucket"}
-KEYS = {"DataKey", "CaseKey", "MacKey", "SigningKey"}
+KEYS = {"DataKey", "CaseKey", "MacKey", "SigningKey", "SuppressionKey"}
 KEPT = TABLES | BUCKETS | KEYS
 GONE = {"FrontDoorTable", "DeadLetters"}  # nothing in them is worth keeping: sessions, ids of failed events
 
@@ -42,6 +42,7 @@ def test_keys_that_encrypt_are_rotated(stack: Stack) -> None:
     others = {name: (key["KeySpec"], key["KeyUsage"]) for name, key in keys.items() if "KeySpec" in key}
     assert others == {
         "MacKey": ("HMAC_256", "GENERATE_VERIFY_MAC"),
+        "SuppressionKey": ("HMAC_256", "GENERATE_VERIFY_MAC"),
         "SigningKey": ("ECC_NIST_P256", "SIGN_VERIFY"),
     }
 
@@ -104,6 +105,7 @@ def test_cases_can_be_recovered_and_destroyed_keys_cannot(stack: Stack) -> None:
         "CasesTable": {"PointInTimeRecoveryEnabled": True},
         "CaseKeysTable": {"PointInTimeRecoveryEnabled": False},
         "FrontDoorTable": {"PointInTimeRecoveryEnabled": False},
+        "SuppressionTable": {"PointInTimeRecoveryEnabled": True},
     }
     assert not {"StreamSpecification", "KinesisStreamSpecification"} & tables["CaseKeysTable"].keys()
     assert "GlobalSecondaryIndexes" not in tables["CaseKeysTable"]
@@ -113,7 +115,8 @@ def test_sessions_and_codes_expire_by_themselves(stack: Stack) -> None:
     """By the attribute that the front door writes."""
     tables = stack.of_type("AWS::DynamoDB::Table")
     expiring = {n: t["TimeToLiveSpecification"] for n, t in tables.items() if "TimeToLiveSpecification" in t}
-    assert expiring == {"FrontDoorTable": {"AttributeName": "expires", "Enabled": True}}
+    expires = {"AttributeName": "expires", "Enabled": True}
+    assert expiring == {"FrontDoorTable": expires, "SuppressionTable": expires}
     front_door = (ROOT / "functions/dsr/front_door.py").read_text()
     assert '"expires": expires' in front_door
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from dsr import casekey, signing_key
+from dsr import casekey, signing_key, suppression
 from dsr.case import Case, Proof, Requester, Right, State, new_case_id
 from dsr.casebook import Casebook, seal_requester
 from dsr.datamap.compile import compile_file
@@ -25,6 +25,7 @@ from dsr.datamap.plan import Plan, to_json
 from dsr.staging import Staging
 from tests.conftest import REGION
 
+SUPPRESSION = "dsr-suppression"
 CASES, KEYS, STAGING, BUNDLES = "dsr-cases", "dsr-case-keys", "dsr-staging", "dsr-bundles"
 RECEIVED = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 WORKFLOW = f"arn:aws:states:{REGION}:123456789012:stateMachine:dsr-request"
@@ -179,6 +180,13 @@ def opened(plan: Plan) -> Iterator[World]:
         AttributeDefinitions=[{"AttributeName": "case_id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "case_id", "KeyType": "HASH"}],
     )
+    dynamodb.create_table(
+        TableName=SUPPRESSION,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    suppression.working_key.cache_clear()
     s3 = boto3.client("s3", region_name=REGION)
     for bucket in (STAGING, BUNDLES):
         s3.create_bucket(Bucket=bucket)
@@ -195,6 +203,8 @@ def opened(plan: Plan) -> Iterator[World]:
         "BUNDLES_BUCKET": BUNDLES,
         "REQUEST_WORKFLOW": WORKFLOW,
         "MAC_KEY": mac,
+        "SUPPRESSION_TABLE": SUPPRESSION,
+        "SUPPRESSION_KEY": mac,
     }
     with mock.patch.dict(os.environ, environment), shipped(plan):
         yield World(plan, key)

@@ -1,0 +1,139 @@
+"""Who was erased and comes back with a backup is erased again; whoever else is in it is left alone."""
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import boto3
+import psycopg
+import pytest
+
+from dsr import site_events
+from dsr.case import State
+from dsr_cli import suppression_commands
+from dsr_cli.main import main
+from tests.conftest import REGION, aws_in_process
+from tests.matrix.scene import ORDERS, Scene, scene
+from tests.unit import world
+from tests.unit.world import SUPPRESSION
+
+
+@pytest.fixture
+def company(postgres: str, tmp_path: Path) -> Iterator[Scene]:
+    with aws_in_process(), scene(tmp_path, postgres) as made, world.signing():
+        world.workflow()
+        case_key = mock.patch.dict(os.environ, {"CASE_KEY": made.world.kms_key})
+        with case_key, mock.patch.object(site_events, "load", return_value=made.world.plan):
+            yield made
+
+
+def listed() -> list[dict[str, Any]]:
+    return list(boto3.client("dynamodb", REGION).scan(TableName=SUPPRESSION)["Items"])
+
+
+def restored(event_id: str, *members: str) -> list[str]:
+    detail = {"collection": "members.members", "locators": {"members.members.id": list(members)}}
+    event = {"id": event_id, "detail-type": "collection.restored", "detail": detail}
+    found: list[str] = site_events.take_event(event)["case_ids"]
+    return found
+
+
+def finish(company: Scene, case_id: str) -> None:
+    """Go on to the end; that it cools off is told to nobody, since nobody is known."""
+    company.work(case_id)
+    case = company.world.book.get(case_id)
+    assert case.state is State.COOLING_OFF, case.attention
+    about = {"notice": "cooling_off", "outcome": "undeliverable"}
+    company.world.book.move(case, case.state, "notice_sent", "workflow", about, notices=("cooling_off",))
+    company.work(case_id)
+
+
+def account(name: str, address: str) -> None:
+    values = {"id": name, "email": address, "sub": f"sub-{name}"}
+    boto3.client("dynamodb", REGION).put_item(
+        TableName="members", Item={k: {"S": v} for k, v in values.items()}
+    )
+
+
+def test_who_comes_back_with_a_backup_is_erased_again_and_nobody_else(company: Scene) -> None:
+    first = company.ask()
+    company.work(first)
+    erased = company.stores()
+    assert len(listed()) >= 3, "the account, its sign-in, its orders, its address"
+    assert "ada" not in json.dumps(listed())
+    account("ada", "ada@example.com")
+    with psycopg.connect(company.uri) as connection:
+        connection.execute("INSERT INTO orders VALUES ('ada-7', 'ada')")
+        connection.execute("INSERT INTO lines VALUES ('ada-7-1', 'ada-7', 'a reel')")
+    account("ada-2", "ada@example.com")  # signed up anew
+    [case_id] = restored("event-1", "ada", "bob", "ada-2", "nobody")
+    assert restored("event-1", "ada", "bob", "ada-2", "nobody") == [case_id], "delivered twice, one case"
+    opened = company.world.book.get(case_id)
+    assert opened.channel == "restore"
+    assert opened.erased_at == company.world.book.get(first).erased_at
+    finish(company, case_id)
+    case = company.world.book.get(case_id)
+    assert case.state is State.ERASED_IN_PART, case.attention  # the invoice is still kept by law
+    held = company.stores()
+    assert sorted(json.loads(m)["id"]["S"] for m in held["members"]) == ["ada-2", "bob"]
+    assert len(held["orders"]) == len(held["lines"]) == ORDERS
+    assert {k: v for k, v in held.items() if k != "members"} == {
+        k: v for k, v in erased.items() if k != "members"
+    }
+
+
+def test_whom_the_list_does_not_know_is_forgotten_at_once(company: Scene) -> None:
+    before = len(list(company.world.book.open_cases()))
+    assert restored("event-2", "bob", "ada") == []
+    assert len(list(company.world.book.open_cases())) == before
+
+
+def test_what_is_kept_or_shared_is_not_on_the_list(company: Scene) -> None:
+    from dsr.suppression import Suppression
+
+    case_id = company.ask()
+    company.work(case_id)
+    found = Suppression(SUPPRESSION, os.environ["SUPPRESSION_KEY"])
+    told = [
+        ("members.members.id", "ada"),
+        ("identity.email", "ada@example.com"),
+        ("shop.orders.id", "ada-0"),
+        ("shop.invoices.id", "ada-i"),
+        ("shop.tickets.id", "ada-t"),
+        ("members.members.id", "bob"),
+    ]
+    hits = {locator: entry.case_id for locator, entry in found.entries_of(told)}
+    assert hits == dict.fromkeys(told[:3], case_id)
+
+
+def test_the_command_passes_over_what_was_restored(
+    company: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case_id = company.ask()
+    company.work(case_id)
+    stack = {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {
+            name: {"Value": value}
+            for name, value in {
+                "CasesTable": "dsr-cases", "StagingBucket": "dsr-staging", "SiteEvents": "default",
+                "SiteEventSource": "shop", "SuppressionTable": SUPPRESSION,
+                "SuppressionKey": os.environ["SUPPRESSION_KEY"],
+            }.items()
+        },
+    }  # fmt: skip
+    boto3.client("cloudformation", REGION).create_stack(StackName="dsr", TemplateBody=json.dumps(stack))
+    sent: list[Any] = []
+    real = suppression_commands._report
+    monkeypatch.setattr(suppression_commands, "_report", lambda *a: (sent.append(a[1:]), real(*a)))
+    for options, events in (([], []), (["--erase"], [("members.members.id", ["ada"])])):
+        monkeypatch.setattr("sys.stdin", io.StringIO("bob\nada\n\nnobody\n"))
+        assert main(["suppression", "pass", "members.members.id", *options]) == 0
+        said = capsys.readouterr().out
+        assert "3 ids read, 1 on the list, of 1 deletions" in said
+        assert "ada" not in said
+        assert sent == events
