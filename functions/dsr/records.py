@@ -81,6 +81,11 @@ def as_text(value: Any) -> str:
 
 def from_lines(content: bytes) -> Iterator[dict[str, Any]]:
     """The records of JSON lines. Raises ValueError for what is no JSON, or more than one record in a line."""
+    return (record for record, _ in with_text(content))
+
+
+def with_text(content: bytes) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each record as `from_lines` gives it, with the text of its line."""
     begin = 0
     while begin < len(content):
         # Some lines at a time: each alone takes longer to decode, and all at once four times the memory.
@@ -92,10 +97,11 @@ def from_lines(content: bytes) -> Iterator[dict[str, Any]]:
             if text[at] == "\n":
                 at += 1
                 continue
+            start = at
             record, at = _read(text, at)
             if at < len(text) and text[at] != "\n":
                 raise ValueError("a line holds more than one record")
-            yield record
+            yield record, text[start:at]
         begin = end
 
 

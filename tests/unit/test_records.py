@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsr.items import from_item, to_item
-from dsr.records import as_text, at_path, each_at, from_lines, to_line, without
+from dsr.records import as_text, at_path, each_at, from_lines, to_line, with_text, without
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -205,3 +205,11 @@ def test_nothing_is_left_out_and_not_stored_as_null() -> None:
         "c": {"N": "0"},
         "d": {"BOOL": False},
     }
+
+
+@given(st.lists(st.dictionaries(st.text(), st.none() | st.floats() | st.integers() | st.text()), max_size=5))
+def test_the_text_of_a_line_is_what_was_written(records: list[dict[str, Any]]) -> None:
+    lines = [to_line(record) for record in records]
+    told = list(with_text(b"".join(lines)))
+    assert [text.encode() + b"\n" for _, text in told] == lines
+    assert [to_line(record) for record, _ in told] == lines

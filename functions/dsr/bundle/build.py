@@ -21,13 +21,15 @@ from dsr.bundle.volumes import Volumes
 from dsr.case import Case, Requester
 from dsr.datamap.plan import Collection, Plan
 from dsr.errors import StoreFault
-from dsr.gathering import parts_of, proven_contacts, read_parts, staged
+from dsr.gathering import parts_of, proven_contacts, read_part, read_parts, staged
+from dsr.records import with_text
 from dsr.redaction.own import Own, must_read
 from dsr.redaction.review import Finds, Found, Review
 from dsr.redaction.screen import Screen, report_lines
 from dsr.staging import Staging
 
 REPORT = "redactions.json"
+_STAGED = '{"values":'  # before the values in a staged line
 EXPLAINED = (
     "A copy must not harm others (GDPR Art. 15(4)). Email addresses and phone numbers of other people in "
     "free text are replaced by a note in square brackets; a person has looked at what else may concern "
@@ -206,12 +208,23 @@ class BundleBuilder:
         self._volumes.make_room()
         writer = SliceWriter(self._volumes.archive, collection, table)
         while table.parts < len(parts) and not writer.is_full:
-            found = read_parts(self._staging, [parts[table.parts]])
-            writer.add(self._disclosed(collection, table, record, progress) for record in found)
+            staged_lines = with_text(read_part(self._staging, parts[table.parts]))
+            writer.add_written(
+                self._written(collection, table, record, text, progress) for record, text in staged_lines
+            )
             table.parts += 1
         self._finds.flush()
         for member in writer.finish():
             self._volumes.add(member)
+
+    def _written(
+        self, collection: Collection, table: Table, record: dict[str, Any], text: str, progress: _Progress
+    ) -> tuple[dict[str, Any], bytes | None]:
+        """The values as the person reads them, and their line if it stands in staging just so."""
+        values = self._disclosed(collection, table, record, progress)
+        if values is record["values"] and len(record) == 1 and text.startswith(_STAGED):
+            return values, text[len(_STAGED) : -1].encode() + b"\n"
+        return values, None
 
     def _disclosed(
         self, collection: Collection, table: Table, record: dict[str, Any], progress: _Progress
