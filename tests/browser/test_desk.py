@@ -131,6 +131,34 @@ def test_an_agent_signs_in_judges_and_signs_out(
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in to the desk")
 
 
+HELLO = {"id": "T-2", "body": "Hi Charles,\nmy brother Georg has seen it <b>too</b>."}
+DEAR = {"id": "T-3", "body": "Dear Mrs. Somerville, write to bob@example.net"}
+
+
+def test_an_agent_decides_what_of_others_goes_into_a_copy(
+    bureau: Bureau, base: str, claims: dict[str, Any], page: Page
+) -> None:
+    case = bureau.reviewed([HELLO, DEAR])
+    sign_in(page, f"{base}/desk/cases/{case.case_id}", claims, "agents")
+    page.get_by_role("link", name="Look at what may be about others").click()
+    first, second = (page.get_by_role("group", name=f"Place {n} of 2") for n in (1, 2))
+    expect(first.locator("mark")).to_have_text(["Charles", "Georg"])
+    expect(first).to_contain_text("<b>too</b>")
+    expect(second).to_contain_text("[email address of another person removed]")
+    record = page.get_by_role("button", name="Record these decisions")
+    record.click()
+    expect(page.get_by_role("alert")).to_contain_text("choose redact or disclose")
+    first.get_by_label("Disclose").check()
+    record.click()
+    expect(page.get_by_role("status")).to_contain_text("The copy waits for the rest")
+    expect(page.get_by_text("1 of 2", exact=True)).to_be_visible()
+    expect(first.get_by_label("Disclose")).to_be_checked()
+    second.get_by_label("Redact").check()
+    record.click()
+    expect(page.get_by_role("status")).to_contain_text("All is decided: the copy is made")
+    assert bureau.world.book.get(case.case_id).state is State.BUNDLING
+
+
 def test_an_approver_refuses_with_a_reason(
     bureau: Bureau, base: str, claims: dict[str, Any], page: Page
 ) -> None:
@@ -210,7 +238,9 @@ def furnish(bureau: Bureau) -> dict[str, str]:
     bureau.world.book.note_visit(
         stuck.case_id, Visit("0-members", "members", "done", {"members": 1}, updated_at=now())
     )
+    reviewed = bureau.reviewed([HELLO, DEAR, *({**HELLO, "id": f"T-{n}"} for n in range(4, 25))])
     return {
+        "reviewed": reviewed.case_id,
         "doubtful": doubtful.case_id,
         "stuck": stuck.case_id,
         "approval": approval.case_id,
@@ -244,6 +274,11 @@ def every_page(bureau: Bureau, base: str, claims: dict[str, Any], page: Page, lo
     page.get_by_text("End the case with a refusal").click()
     page.get_by_role("button", name="Refuse").click()
     look("refused without a reason")
+    for part in (0, 1):
+        page.goto(f"{base}/desk/cases/{cases['reviewed']}/review?group=0&part={part}")
+        look(f"review, part {part}")
+    page.get_by_role("button", name="Record these decisions").click()
+    look("review without a decision")
     for path in ("/desk/cases/0000-0000-0000-ZZZZ", "/desk/nowhere/at/all", "/desk/find?reference=x"):
         page.goto(f"{base}{path}")
         look(path)
