@@ -3,7 +3,9 @@
 They ask at the same time, as people do, so that nothing of one case can hang on another's.
 """
 
+import hashlib
 import io
+import os
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from dsr.case import State
-from infra.local.checks import Bundle
+from infra.local.checks import Bundle, manifest_faults
 from tests.workflow.stage import Stage
 from tests.workflow.story import Story, faults
 
@@ -76,6 +78,23 @@ def _fetched(link: str, headers: dict[str, str]) -> bytes:
         assert answer.status == (206 if headers else 200)
         content: bytes = answer.read()
         return content
+
+
+def test_a_large_file_passes_through_where_its_owner_does_not_let_s3_copy_it(stage: Stage) -> None:
+    """The deployed roles grant no copy: S3 refuses once, and the person receives the file all the same."""
+    story = Story(stage, "big_artwork")
+    [member] = story.truth()["members", "members"]
+    content = os.urandom(1024) * (17 * 1024)
+    s3 = stage.cloud.client("s3")
+    [bucket] = [b["Name"] for b in s3.list_buckets()["Buckets"] if b["Name"].startswith("craftzone-pictures")]
+    key = f"pictures/{member['member_id']}/film.bin"
+    s3.put_object(Bucket=bucket, Key=key, Body=content)
+    try:
+        bundle = story.ask().prove().download()
+    finally:
+        s3.delete_object(Bucket=bucket, Key=key)
+    assert bundle.files["files/pictures/film.bin"] == (len(content), hashlib.sha256(content).hexdigest())
+    assert manifest_faults(bundle) == []
 
 
 def test_the_sample_is_what_the_tests_take_it_for(stage: Stage) -> None:
