@@ -1,10 +1,11 @@
 """A deletion as its requester lives it, through the real handler: plan, progress, certificate, mails."""
 
+import base64
 import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from dsr.signing import SignatureError
 from dsr.signing_key import sign
 from dsr.subjects import Subjects
 from dsr.web import forms
+from dsr.windows import Window
 from tests.unit import world
 from tests.unit.front import Browser, Front, a_plan, code_in, front_door_open
 
@@ -379,10 +381,15 @@ def signing() -> Iterator[None]:
         yield
 
 
-def certified(front: Front, case_id: str) -> dict[str, Any]:
+def certified(
+    front: Front,
+    case_id: str,
+    copies: Sequence[Window] = (),
+    dates: tuple[datetime | None, datetime | None] = (None, None),
+) -> dict[str, Any]:
     """Put a signed certificate where the workflow puts it; returns its content."""
     case = front.book.get(case_id)
-    said = certificate_of(case, a_plan(), {"members.members": 1}, now())
+    said = certificate_of(case, a_plan(), {"members.members": 1}, now(), copies, dates=dates)
     key = f"certificates/{case_id}/certificate.json"
     signed = sign("certificate", said, os.environ["SIGNING_KEYS"])
     aws.client("s3").put_object(Bucket="dsr-bundles", Key=key, Body=signed)
@@ -411,6 +418,47 @@ def test_the_certificate_is_handed_out_and_holds_under_the_published_key(front: 
     with pytest.raises(SignatureError):
         verify(file.body.replace('"found": 1200', '"found": 1').encode(), key.body.encode())
     assert "https://abc123" in page.body  # the key's whole address, to be passed on
+
+
+def test_it_can_be_printed_and_its_person_gets_the_word_and_the_supplement(
+    front: Front, signing: None
+) -> None:
+    browser = front.browser()
+    case_id = planned(front, browser, state=State.ERASED_IN_PART)
+    case = front.book.get(case_id)
+    at = datetime(2026, 12, 4, tzinfo=UTC)
+    certified(front, case_id, [Window("backup", "nightly backup", ("members.members",), at)], (None, at))
+    word = base64.b64encode(casekey.seal(case.recipient, b"w0rd")).decode()
+    front.put(case_id, secret=word, supplement_at=at)
+    page = browser.get(f"/requests/{case_id}")
+    assert "show that the certificate is about you" in page.text
+    assert "w0rd" in page.text
+    assert "On 4 December 2026 the last copy has ended" in page.text
+    assert "download the supplement" not in page.text
+    printed = browser.get(f"/requests/{case_id}/certificate/print").text
+    for said in (
+        "Certificate of deletion",
+        "Your account 1 record found, 1 record deleted",
+        "since invoices are kept for tax (GDPR Art. 17(3)(b))",
+        "nightly backup until 4 December 2026",
+        "A signed supplement follows on 4 December 2026",
+        "may complain to the data protection authority",
+    ):
+        assert said in printed
+    assert "w0rd" not in printed, "the certificate may be shown to others, the word not"
+    stranger = front.browser().get(f"/requests/{case_id}/certificate/print")
+    assert stranger.status == 303
+    key = f"certificates/{case_id}/supplement.json"
+    signed = sign("certificate", {"kind": "supplement", "case": case_id}, os.environ["SIGNING_KEYS"])
+    aws.client("s3").put_object(Bucket="dsr-bundles", Key=key, Body=signed)
+    front.put(case_id, supplement=key, supplement_at=None)
+    assert "download the supplement" in browser.get(f"/requests/{case_id}").text
+    file = browser.get(f"/requests/{case_id}/supplement")
+    assert file.headers["Content-Disposition"] == 'attachment; filename="supplement.json"'
+    assert json.loads(file.body)["certificate"]["kind"] == "supplement"
+    # While it is looked for once more, the page stays what it was.
+    front.put(case_id, state=State.CONFIRMING)
+    assert "Your certificate" in browser.get(f"/requests/{case_id}").text
 
 
 def test_the_key_is_asked_for_once_per_worker(front: Front) -> None:
