@@ -87,7 +87,9 @@ class Screen:
     def take(self, values: dict[str, Any], file: bool = False) -> Taken:
         """The record as it goes out. `file`: there is a file that belongs to it."""
         if self._never_flat or self._never_deep:
-            values = {k: v for k, v in values.items() if k not in self._never_flat}
+            values = dict(values)
+            for name in self._never_flat:
+                values.pop(name, None)
             for path in self._never_deep:
                 values = without(values, path)
         if not self._reviewed and values.keys() <= self._mapped and self._is_quiet(values):
