@@ -52,6 +52,8 @@ def issue_certificate(event: dict[str, Any]) -> dict[str, str]:
     book = Casebook(settings.cases_table, settings.case_keys_table)
     case = book.get(event["case_id"])
     if case.state is not State.CERTIFYING:
+        if case.certificate and case.ended and not case.check_at:
+            _destroy_snapshot(settings, case)  # whoever certified may have been killed just before this
         return {"outcome": case.state.value}
     plan = plans.of_version(case.map_version, settings.staging_bucket)
     certifying = Certifying(settings, book, plan)
@@ -97,7 +99,7 @@ class Certifying:
             secret=base64.b64encode(seal(case.recipient, nonce.encode())).decode(),
         )  # fmt: skip
         if not again:
-            self._destroy_snapshot(moved)
+            _destroy_snapshot(self.settings, moved)
         return moved
 
     def conclude_check(self, case: Case) -> Case:
@@ -110,7 +112,7 @@ class Certifying:
             case, State(case.outcome), "checked_again", "workflow", {"round": str(case.round)},
             checked_at=at, check_at=None, supplement_at=last_end(copies, case.supplement_at, at),
         )  # fmt: skip
-        self._destroy_snapshot(moved)
+        _destroy_snapshot(self.settings, moved)
         return moved
 
     def supplement(self, case: Case) -> Case:
@@ -164,8 +166,9 @@ class Certifying:
         made = (self.book.visits(case.case_id, work_name("erase", number)) for number in rounds)
         return [visit for visits in made for visit in visits.values()]
 
-    def _destroy_snapshot(self, case: Case) -> None:
-        Staging(self.settings.staging_bucket, self.settings.case_keys_table, case).remove("")
+
+def _destroy_snapshot(settings: Settings, case: Case) -> None:
+    Staging(settings.staging_bucket, settings.case_keys_table, case).remove("")
 
 
 def _revoke_bundles(book: Casebook, case: Case, bucket: str) -> None:
