@@ -16,7 +16,7 @@ pytestmark = pytest.mark.cloud
 
 DENIED = {"AccessDenied", "AccessDeniedException", "403", "Forbidden"}
 CASE, KEYS, DOOR = "dsr-cases", "dsr-case-keys", "dsr-front-door"
-STORE_WORKERS = ("store-dynamodb", "store-s3", "store-sql", "store-cognito")
+STORE_WORKERS = ("store-dynamodb", "store-s3", "store-sql", "store-cognito", "store-lake")
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,15 @@ MAY: dict[str, set[str]] = {
         "remove what is staged", "start a case's workflow",
     },
     "conclude-erasing": {"read the case", "read the case's history"},
+    # The certificate is bound to whom the case is about; the snapshot tells by what they would return.
     "issue-certificate": {
-        "read the case", "read the case's history", "remove what is staged", "remove a bundle",
+        "read the case", "read the case's history", "read the case's wrapped key", "unwrap the case's key",
+        "read what is staged", "remove what is staged", "remove a bundle",
     },
     "take-site-event": {"read the case", "read the case's wrapped key", "start a case's workflow"},
     **dict.fromkeys(STORE_WORKERS, OF_STORES),
+    # Their passes tell by keyed hashes who of the deleted has returned.
+    **dict.fromkeys(("store-dynamodb", "store-sql", "store-lake"), OF_STORES | {"hash like the front door"}),
 }  # fmt: skip
 
 
