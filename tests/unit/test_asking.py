@@ -428,7 +428,8 @@ def test_who_declines_stops_the_case_with_their_reason_sealed(here: World, waiti
 
 
 def deletion(here: World, state: State, **fields: Any) -> Case:
-    return a_case(here, state, right=Right.DELETION, confirmed_at=casebook.now(), **fields)
+    plan = {"mail.lists": {"title": "Your lists", "records": 1, "treatment": "delete"}}
+    return a_case(here, state, right=Right.DELETION, confirmed_at=casebook.now(), plan=plan, **fields)
 
 
 def test_nobody_is_told_of_a_deletion_before_it_is_confirmed(here: World, plan: Plan, receiver: Any) -> None:

@@ -189,10 +189,12 @@ def test_what_is_wrong_elsewhere_is_told_before_the_answer_is_there(
 def test_a_deletion_waits_likewise(here: World, plan: Plan, woken: list[str], step: str) -> None:
     state = {"erase": State.ERASING, "confirm": State.CONFIRMING}[step]
     verb = {"erase": "erase", "confirm": "gather"}[step]
-    case = here.case(state, right=Right.DELETION, confirmed_at=BY, round=1)
+    entry = {"title": "Your late", "records": 1, "treatment": "delete"}
+    case = here.case(state, right=Right.DELETION, confirmed_at=BY, round=1, plan={"b.late": entry})
     work, recipient = work_name(verb, {"erase": 1, "confirm": 2}[step]), Recipient()
     ask = {"case_id": case.case_id, "step": step}
-    with mock.patch.object(store_worker, "_do", recipient):
+    at_once = mock.patch("dsr.taking_up.settles", return_value=0)
+    with mock.patch.object(store_worker, "_do", recipient), at_once:
         visits_made(here, case, verb)
         assert conclude_erasing(ask)["outcome"] == "waiting"
         assert not wake_visit(here.book, case.case_id, late(plan), work_name(verb, 0)), "of another round"
