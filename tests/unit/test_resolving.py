@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsr.case import REST, Case, Proof, Requester, State
-from dsr.casebook import Visit
+from dsr.case import REST, Case, Proof, Requester, Right, State
+from dsr.casebook import Visit, now
 from dsr.datamap.plan import Plan
 from dsr.gathering import Gathering
 from dsr.resolving import Account, age, decide, find_accounts, is_adult, resolve, without_answer
@@ -286,9 +286,17 @@ def test_each_state_is_told_its_step_and_its_visits(here: World, plan: Plan) -> 
     verified = here.case(State.VERIFIED)
     assert taken_up(verified)["step"] == "gather"
     assert here.book.get(verified.case_id).state is State.GATHERING
-    assert taken_up(here.case(State.READY)) == {"step": "announce", "waves": [], "notice": "ready"}
+    ready = {"step": "announce", "waves": [], "notice": "ready", "version": 1}
+    assert taken_up(here.case(State.READY)) == ready
     assert taken_up(here.case(State.READY, notices=("ready",)))["step"] == REST
     assert taken_up(here.case(State.NEEDS_ATTENTION))["step"] == REST
+
+
+def test_what_was_erased_just_now_is_not_read_again_before_its_indexes_follow(here: World) -> None:
+    erased = {"right": Right.DELETION, "updated_at": now()}
+    assert taken_up(here.case(State.CONFIRMING, **erased))["step"] == "settle"
+    erased["updated_at"] = now() - timedelta(seconds=10)
+    assert taken_up(here.case(State.CONFIRMING, **erased))["step"] == "confirm"
 
 
 def test_an_execution_of_an_earlier_attempt_rests(here: World) -> None:
