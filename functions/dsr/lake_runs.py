@@ -127,7 +127,7 @@ def may_erase(book: Casebook, entry: Entry) -> bool:
     except NotFound:
         return False
     proven = case.mailbox_proven or case.approved
-    confirmed = case.right is Right.DELETION and case.confirmed_at is not None and proven
+    confirmed = case.right is Right.DELETION and case.confirmed_at is not None and bool(case.plan) and proven
     return confirmed and asks_for(case, entry.visit, entry.work)
 
 

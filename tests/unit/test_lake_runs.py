@@ -29,6 +29,7 @@ EMAIL = "identity: {is: email, normalise: lower, verified: true}"
 OPTIONS = ("prefix: visits/", "format: jsonl")
 NOTES = ("prefix: notes/", "format: jsonl")
 KEYS = [f"visits/{n}" for n in range(3)]
+PLAN: dict[str, dict[str, Any]] = {"lake.visits": {"treatment": "delete"}}  # as it was shown
 CONFIRMED = datetime(2026, 3, 3, tzinfo=UTC)
 
 
@@ -82,7 +83,7 @@ def left(key: str) -> list[str]:
 def deletion(here: World, plan: Plan, who: str, keys: list[str] = KEYS, **fields: Any) -> Case:
     """A case that is to erase this person's records in these objects."""
     state = fields.pop("state", State.ERASING)
-    case = here.case(state, right=Right.DELETION, confirmed_at=CONFIRMED, **fields)
+    case = here.case(state, right=Right.DELETION, confirmed_at=CONFIRMED, plan=PLAN, **fields)
     lines = b"".join(to_line({"values": {**row(who, key), OBJECT: key}}) for key in keys).decode()
     parts = {folder_of("staged", "lake.visits"): [lines] if keys else []}
     here.staging(case).put_json(place(visit(plan)), {"parts": parts, "done": True})
@@ -323,6 +324,7 @@ def test_what_is_held_before_it_queues_is_not_queued(here: World, plan: Plan) ->
         {"right": Right.ACCESS},
         {"round": 1},
         {"confirmed_at": None},
+        {"plan": {}},
         {"proofs": [Proof.PENDING]},
     ],
 )
@@ -331,6 +333,7 @@ def test_who_does_not_ask_any_more_is_left_out(here: World, plan: Plan, stands: 
     given = {
         "right": Right.DELETION,
         "confirmed_at": CONFIRMED,
+        "plan": PLAN,
         "state": State.ERASING,
     }
     given |= stands
