@@ -13,9 +13,9 @@ from dsr.answers import Answers, Whole
 from dsr.case import Case, Right
 from dsr.casebook import Visit
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
-from dsr.erasing import HELD
 from dsr.errors import StoreFault
 from dsr.gathering import Gathering, Result, parts_of, read_parts
+from dsr.holds import HELD
 from dsr.matching import normalise
 from dsr.questions import Malformed, Name, Question, Said, by_when, complete, read_answer
 from dsr.records import as_text, at_path

@@ -13,12 +13,11 @@ from typing import Any, cast
 from dsr.datamap.plan import Collection, Plan, VisitPlan
 from dsr.errors import StoreFault
 from dsr.gathering import Result, parts_of, read_part, staged
+from dsr.holds import HELD
 from dsr.records import from_lines
 from dsr.staging import Staging
 from dsr.stores.base import FreezingStore, LinesStore, OrderingStore, Store
 from dsr.treatments import with_key
-
-HELD = "hold"  # why a visit waits; what it tells about is the id of the hold
 
 
 class _Late(Exception):

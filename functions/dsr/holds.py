@@ -13,6 +13,8 @@ from enum import StrEnum
 from dsr.case import Case, Right
 from dsr.plan_in_words import day
 
+HELD = "hold"  # why a visit waits; what it tells about is the id of the hold
+
 
 class Scope(StrEnum):
     """What a hold is on."""

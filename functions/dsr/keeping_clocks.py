@@ -11,9 +11,9 @@ from dsr.aws import client
 from dsr.case import AWAIT_ANSWERS, MOVES, REST, WAITS, Attention, Case, State, next_step, notice_of
 from dsr.casebook import Casebook, work_name
 from dsr.casekey import destroy
-from dsr.erasing import HELD
 from dsr.errors import Conflict
 from dsr.holdbook import Holdbook
+from dsr.holds import HELD
 from dsr.log import describe, logger
 from dsr.settings import read
 from dsr.staging import remove_versions

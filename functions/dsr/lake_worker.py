@@ -8,11 +8,11 @@ from typing import Any, cast
 from dsr import plans, store_worker
 from dsr.casebook import Casebook
 from dsr.datamap.plan import Collection
-from dsr.erasing import HELD, Erasing
+from dsr.erasing import Erasing
 from dsr.errors import StoreFault
 from dsr.gathering import Result, parts_of, read_parts
 from dsr.holdbook import Holdbook
-from dsr.holds import targets_of
+from dsr.holds import HELD, targets_of
 from dsr.lake_runs import begin_run, may_erase
 from dsr.lakebook import Answer, Batch, Entry, Lakebook, Progress
 from dsr.masking import mask_key

@@ -10,9 +10,8 @@ from dsr.case import AWAIT_ANSWERS, REST, Case, State, next_step, notice_of
 from dsr.casebook import Casebook, Visit, now, work_name
 from dsr.confirming import freezing, settles
 from dsr.datamap.plan import Plan, VisitPlan
-from dsr.erasing import HELD
 from dsr.holdbook import Holdbook
-from dsr.holds import targets_of, that_stop
+from dsr.holds import HELD, targets_of, that_stop
 from dsr.settings import read
 from dsr.subjects import Subjects
 

@@ -39,8 +39,9 @@ from dsr.bundling import bundle
 from dsr.case import Case, State
 from dsr.datamap.plan import Collection, Field, Plan
 from dsr.gathering import Gathering
+from dsr.redaction.findings import Decisions
 from dsr.redaction.own import Own
-from dsr.redaction.screen import Decisions, Screen
+from dsr.redaction.screen import Screen
 from dsr.stores.base import Original, Page, Record
 from tests.conftest import REGION
 from tests.unit import world

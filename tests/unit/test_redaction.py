@@ -13,22 +13,10 @@ from hypothesis import strategies as st
 
 from dsr.datamap.plan import Collection, Field, Identity, Way
 from dsr.redaction.addresses import emails, phones, same_phone
+from dsr.redaction.findings import DISCLOSE, REDACT, Decisions, Finding, group_of
 from dsr.redaction.names import names, words_of
 from dsr.redaction.own import Own, must_read
-from dsr.redaction.screen import (
-    DISCLOSE,
-    NAMES,
-    REDACT,
-    REMOVED,
-    REVIEW,
-    SHARED,
-    WITHHELD,
-    Decisions,
-    Finding,
-    Screen,
-    group_of,
-    report_lines,
-)
+from dsr.redaction.screen import NAMES, REMOVED, REVIEW, SHARED, WITHHELD, Screen, report_lines
 
 SAMPLE = Path(__file__).with_name("redaction_sample.txt")
 MARKS = re.compile("[«»]")

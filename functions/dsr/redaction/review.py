@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dsr.redaction.screen import DISCLOSE, REDACT, Decisions, Finding
+from dsr.redaction.findings import DISCLOSE, REDACT, Decisions, Finding
 from dsr.staging import Staging
 
 _SUMMARY, _DECIDED, _FINDINGS = "review/summary.json", "review/decided.json", "review/findings/"

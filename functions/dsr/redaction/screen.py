@@ -5,13 +5,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from collections.abc import Collection as Names
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from dsr.datamap.plan import Collection
 from dsr.records import at_path, each_at, without
 from dsr.redaction.addresses import EMAIL, PHONE, emails, may_hold_email, may_hold_phone, phones
+from dsr.redaction.findings import DISCLOSE, FILE, Decisions, Finding, group_of
 from dsr.redaction.names import may_announce, names, words_of
 from dsr.redaction.own import NAME, Own, telling
 
@@ -21,21 +22,8 @@ REMOVED = {
     NAME: "[name of another person removed]",
 }
 WITHHELD = "[removed: it concerns another person]"
-FILE = "content"  # the field by which the map speaks of a file itself
-
-REDACT, DISCLOSE = "redact", "disclose"
 # Why a person must look at a field.
 REVIEW, SHARED, NAMES = "review", "shared", "names"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A field of a record that a person must look at. `spans`: where in its text, if it is one text."""
-
-    digest: str
-    group: str  # collection, field and why: all alike
-    values: dict[str, Any]  # the record as it would go out if everything here were disclosed
-    spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,23 +32,6 @@ class Taken:
 
     values: dict[str, Any]
     file: bool = True
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """What people decided: for all findings of a group, and for single ones (by digest), which goes first."""
-
-    groups: dict[str, str] = field(default_factory=dict)
-    single: dict[str, str] = field(default_factory=dict)
-
-    def on(self, group: str, digest: str) -> str:
-        """redact, disclose, or nothing yet."""
-        return self.single.get(digest) or self.groups.get(group, "")
-
-
-def group_of(path: str, name: str, why: str) -> str:
-    """The group of findings of one kind in one field."""
-    return f"{path}|{name}|{why}"
 
 
 Hits = dict[str, tuple[tuple[int, int], ...]]  # text → where it seems to name somebody

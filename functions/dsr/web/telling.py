@@ -8,9 +8,8 @@ from typing import Any
 from dsr.case import Case, State
 from dsr.casebook import Visit, now, work_name
 from dsr.datamap.plan import Collection
-from dsr.erasing import HELD
 from dsr.holdbook import Holdbook
-from dsr.holds import told
+from dsr.holds import HELD, told
 from dsr.identity import Grant, Level
 from dsr.plan_in_words import InWords, counted, hours, in_words
 from dsr.requests import level_needed

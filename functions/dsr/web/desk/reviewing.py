@@ -9,8 +9,8 @@ from dsr.case import Case
 from dsr.datamap.plan import Collection
 from dsr.deciding import Desk, waits_for_review
 from dsr.errors import Conflict
+from dsr.redaction.findings import DISCLOSE, FILE, REDACT, Finding
 from dsr.redaction.review import Group, Review
-from dsr.redaction.screen import DISCLOSE, FILE, REDACT, Finding
 from dsr.staging import Staging
 from dsr.web.desk import words
 from dsr.web.desk.door import Agent
