@@ -257,3 +257,17 @@ def _take_as_long(act: Callable[[int], object], rounds: int = 3, times: int = 8)
         if max(medians[-1]) < 1.25 * min(medians[-1]):
             return
     pytest.fail(f"one of the two takes longer: {medians}")
+
+
+# -- what is told before anybody asks ------------------------------------------------------------------
+
+
+def test_the_privacy_notice_is_there_to_read_and_to_print(stage: Stage) -> None:
+    browser = Browser()
+    assert any(link.endswith("/policy") for link in browser.get(f"{stage.url}/").links)
+    page = browser.get(f"{stage.url}/policy")
+    assert all(collection.title in page.text for collection in stage.plan.collections.values())
+    file = browser.get(f"{stage.url}/policy.pdf")
+    assert file.headers["content-type"] == "application/pdf"
+    assert file.body.startswith(b"%PDF-1."), "whole, as it was built"
+    assert file.body.endswith(b"%%EOF\n")
