@@ -17,6 +17,7 @@ from dsr.certificate import verify
 from dsr.subjects import Subjects
 from tests.browser import axe
 from tests.browser.stage import ACCOUNT, stage
+from tests.unit import world
 from tests.unit.front import Front, code_in
 from tests.unit.test_deleting import PLAN, certified
 
@@ -144,14 +145,15 @@ def test_progress_renews_itself_and_the_certificate_and_key_are_saved_as_files(
     front.book.note_visit(case_id, Visit("support", "support", "done", {"messages": 1203}), "erase@0")
     expect(page.get_by_text("Done, 1,203 records")).to_be_visible(timeout=9_000)
     front.put(case_id, state=State.ERASED_IN_PART)
-    said = certified(front, case_id)
-    page.goto(f"{base}/requests/{case_id}")
     saved = []
-    page.get_by_text("Check the signature yourself").click()
-    for link in ("Download the certificate", "public key"):
-        with page.expect_download() as caught:
-            page.get_by_role("link", name=link).click()
-        saved.append((caught.value.suggested_filename, Path(caught.value.path()).read_bytes()))
+    with world.signing():
+        said = certified(front, case_id)
+        page.goto(f"{base}/requests/{case_id}")
+        page.get_by_text("Check the signature yourself").click()
+        for link in ("Download the certificate", "public key"):
+            with page.expect_download() as caught:
+                page.get_by_role("link", name=link).click()
+            saved.append((caught.value.suggested_filename, Path(caught.value.path()).read_bytes()))
     assert [name for name, _ in saved] == ["certificate.json", "certificate-key.pem"]
     assert verify(saved[0][1], saved[1][1]) == said == json.loads(saved[0][1])["certificate"]
 

@@ -291,6 +291,8 @@ def cooling_off(facts: Facts) -> Mail:
         "Once it has begun it cannot be stopped or undone.",
         "Until then you can cancel it here, without signing in:",
         Link(facts.cancel or facts.page),
+        "Here you see what will be deleted, once you have shown who you are:",
+        Link(facts.page),
         "If it was not you, cancel it at once, change the password of your account and of your mailbox, "
         f"and write to {facts.contact}.",
     )

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from dsr import casebook, plans
-from dsr.case import MOVES, Attention, Case, Requester, Right, State
+from dsr.case import ENDED, MOVES, Attention, Case, Requester, Right, State
 from dsr.casebook import Visit, work_name
 from dsr.clock import REGIMES
 from dsr.datamap.plan import Collection, Plan
@@ -48,7 +48,7 @@ class Left:
 
 def left(state: State, due_at: datetime, now: datetime) -> Left:
     """What is left until the deadline, in calendar days (UTC). Pure."""
-    if state in _ANSWERED or not MOVES[state]:
+    if state in _ANSWERED or state in ENDED:
         return Left("Answered" if state in _ANSWERED else "Ended", "none")
     days = (due_at.date() - now.date()).days
     if due_at < now:
