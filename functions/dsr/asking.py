@@ -13,11 +13,12 @@ from dsr.answers import Answers, Whole
 from dsr.case import Case, Right
 from dsr.casebook import Visit
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
+from dsr.durations import later
 from dsr.errors import StoreFault
 from dsr.gathering import Gathering, Result, parts_of, read_parts
 from dsr.holds import HELD
 from dsr.matching import normalise
-from dsr.questions import Malformed, Name, Question, Said, by_when, complete, read_answer
+from dsr.questions import Malformed, Name, Question, Said, complete, read_answer
 from dsr.records import as_text, at_path
 from dsr.staging import Staging
 from dsr.stores.base import Cursor, Original, Page, Record
@@ -115,7 +116,7 @@ class Asking:
         """The question as it stands, and whether it has never been asked with these locators."""
         first = Name(self._case.case_id, self._visit.visit, verb, number, 1)
         kept = self._staging.get_json(place_of(first))
-        by = by_when(self._now, self._store.recipient["answer_within"])
+        by = later(self._now, self._store.recipient["answer_within"])
         at, until = self._now.isoformat(), by.isoformat()
         if kept and kept["locators"] == locators and not kept["used"]:
             question = Question(**kept)

@@ -9,9 +9,9 @@ from dsr import casebook, plans
 from dsr.case import Case, Right, State, check_move
 from dsr.casebook import Casebook, Visit, work_name
 from dsr.datamap.plan import Plan
+from dsr.durations import later
 from dsr.errors import Conflict, Refused
 from dsr.gathering import folder_of, place
-from dsr.questions import by_when
 from dsr.redaction.review import Review
 from dsr.staging import Staging
 from dsr.workflow import start, wake
@@ -116,7 +116,7 @@ class Desk:
         }[case.resume]
         case = self._book.move(case, case.state, "visits_put_back", f"agent:{self._agent}")
         noted = self._book.visits(case.case_id, work)[visit]
-        until = by_when(casebook.now(), plan.stores[plan.visit(visit).store].recipient["answer_within"])
+        until = later(casebook.now(), plan.stores[plan.visit(visit).store].recipient["answer_within"])
         more = replace(noted, outcome="pending", reason="", about="", answer_by=until.isoformat())
         self._book.note_visit(case.case_id, more, work)
         return self._resume(case, case.resume or State.GATHERING, "retried", {}, case.decisions)

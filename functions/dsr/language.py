@@ -12,6 +12,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from dsr.durations import parts
+
 _HERE = Path(__file__).parent / "words"
 FALLBACK = "en"
 # What is counted as one (CLDR's plural rules); another language adds its row.
@@ -20,16 +22,7 @@ LANGUAGES = tuple(_ONES)
 
 _BLANK = re.compile(r"\{(\w+)\}")
 _RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]*)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*")
-_PART = re.compile(r"(\d+)([YMWDHS])")
-_UNITS = {
-    "Y": "year",
-    "M": "month",
-    "W": "week",
-    "D": "day_count",
-    "TH": "hour",
-    "TM": "minute",
-    "TS": "second",
-}
+_UNITS = {"day": "day_count"}  # `form.day` is a date
 
 
 def best_of(accepted: str) -> str:
@@ -85,10 +78,8 @@ class Words:
 
     def period(self, duration: str) -> str:
         """An ISO 8601 duration: `PT24H` as `24 hours`; empty for none."""
-        dated, _, timed = duration.removeprefix("P").partition("T")
-        parts = [(int(number), unit) for number, unit in _PART.findall(dated)]
-        parts += [(int(number), f"T{unit}") for number, unit in _PART.findall(timed)]
-        counted = [self(f"form.{_UNITS[unit]}", count=number) for number, unit in parts]
+        read = parts(duration) if duration else ()
+        counted = [self(f"form.{_UNITS.get(unit, unit)}", count=number) for number, unit in read]
         return str(self._texts["form.and"]).join(counted)
 
     def size(self, count: int) -> str:

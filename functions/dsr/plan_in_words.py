@@ -1,12 +1,12 @@
 """What a deletion does, in words: the same before and after, on the page and by mail. Pure."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from dsr.datamap.plan import Collection, Plan
+from dsr.durations import parts
 
 # How a detail is called whose category (Fideslang's name) begins so; the longest that fits counts.
 _DETAILS = {
@@ -23,8 +23,6 @@ _DETAILS = {
     "user.name": "name",
     "user.unique_id": "number that stands for you",
 }
-_UNITS = {"Y": "year", "M": "month", "W": "week", "D": "day", "TH": "hour", "TM": "minute", "TS": "second"}
-_PART = re.compile(r"(\d+)([YMWDHS])")
 
 
 @dataclass(frozen=True)
@@ -129,10 +127,7 @@ def _detail(name: str, collection: Collection | None) -> str:
 
 def period(duration: str) -> str:
     """An ISO 8601 duration as people say it (`PT24H`: `24 hours`); empty for none."""
-    dated, _, timed = duration.removeprefix("P").partition("T")
-    parts = [(number, unit) for number, unit in _PART.findall(dated)]
-    parts += [(number, f"T{unit}") for number, unit in _PART.findall(timed)]
-    return " and ".join(counted(int(number), _UNITS[unit]) for number, unit in parts)
+    return " and ".join(counted(number, unit) for number, unit in parts(duration)) if duration else ""
 
 
 def hours(number: int) -> str:

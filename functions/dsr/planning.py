@@ -1,12 +1,10 @@
 """The plan of a deletion: per collection how many records, what becomes of them, what stays and why."""
 
-import re
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
 from typing import Any
 
-from dsr.clock import plus_months
 from dsr.datamap.plan import Collection, Plan
+from dsr.durations import later
 from dsr.matching import as_time
 from dsr.records import at_path
 
@@ -47,17 +45,5 @@ def _until(collection: Collection, records: Iterator[dict[str, Any]]) -> str:
     """The day on which the last of the records may go (ISO 8601)."""
     rule = collection.on_deletion["until"]
     begins = (as_time(at_path(record["values"], rule["from"])) for record in records)
-    ends = [plus(begin, rule["duration"]) for begin in begins if begin]
+    ends = [later(begin, rule["duration"]) for begin in begins if begin]
     return max(ends).date().isoformat() if ends else ""
-
-
-_PART = re.compile(r"(\d+)([YMWD])")
-
-
-def plus(begin: datetime, duration: str) -> datetime:
-    """`begin` plus an ISO 8601 duration of years, months, weeks and days, by the calendar."""
-    months, days = 0, 0
-    for number, unit in _PART.findall(duration[1:].partition("T")[0]):
-        months += int(number) * {"Y": 12, "M": 1}.get(unit, 0)
-        days += int(number) * {"W": 7, "D": 1}.get(unit, 0)
-    return plus_months(begin, months) + timedelta(days=days)

@@ -7,13 +7,11 @@ is asked anew with other locators is another question, with the next number.
 import json
 import re
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 from dsr.case import read_case_id
 from dsr.casebook import work_name
 from dsr.errors import DsrError
-from dsr.planning import plus
 
 MOST_BYTES = 1024 * 1024  # of an answer, or of one page of it
 MOST_PAGES = 1000
@@ -79,16 +77,6 @@ class Question:
     def as_json(self) -> dict[str, Any]:
         """As it is kept."""
         return asdict(self)
-
-
-_PART = re.compile(r"(\d+)([HMS])")
-
-
-def by_when(asked_at: datetime, within: str) -> datetime:
-    """`asked_at` plus the ISO 8601 duration `within`, by the calendar."""
-    hours = {"H": 3600, "M": 60, "S": 1}
-    seconds = sum(int(n) * hours[unit] for n, unit in _PART.findall(within.partition("T")[2]))
-    return plus(asked_at, within) + timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True)

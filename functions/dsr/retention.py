@@ -3,16 +3,14 @@
 Pure: no AWS, no clock of its own. Everything errs towards keeping a day longer, never a moment too short.
 """
 
-import calendar
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from dsr.case import Case, Right, State
-from dsr.clock import plus_months
 from dsr.datamap.plan import Collection, Plan
+from dsr.durations import subtract
 
 DRY_RUN, ON = "dry-run", "on"
 
@@ -26,45 +24,6 @@ _HOLD_AT_MOST = "P1M"
 _AGAIN = timedelta(days=3)
 # So often a walk begins at the first day there can be: for what was imported with an old day.
 _WHOLE_WALK_EVERY = timedelta(days=30)
-
-
-def subtract(moment: datetime, duration: str) -> datetime:
-    """`moment` less an ISO 8601 duration (P6M, P1Y, P90D, PT12H), by the calendar.
-
-    Days and hours go first, then months: so that adding the duration to anything before the result never
-    comes out after `moment`, whatever the lengths of the months. A day that the month lacks becomes its
-    last. Before the year 1 there is only its first moment. Raises ValueError for no duration.
-    """
-    months, exact = _parts(duration)
-    try:
-        earlier = moment - exact
-        year, month = divmod(earlier.year * 12 + earlier.month - 1 - months, 12)
-        day = min(earlier.day, calendar.monthrange(year, month + 1)[1])
-        return earlier.replace(year=year, month=month + 1, day=day)
-    except (OverflowError, ValueError):
-        return datetime.min.replace(tzinfo=moment.tzinfo)
-
-
-def later(moment: datetime, duration: str) -> datetime:
-    """`moment` plus an ISO 8601 duration, by the calendar; a day that the month lacks becomes its last."""
-    months, exact = _parts(duration)
-    return plus_months(moment, months) + exact
-
-
-def _parts(duration: str) -> tuple[int, timedelta]:
-    """The months of a duration, and the rest of it."""
-    date_part, t, time_part = duration[1:].partition("T")
-    dates, times = re.findall(r"(\d+)([YMWD])", date_part), re.findall(r"(\d+)([HM])", time_part)
-    written = "".join(n + unit for n, unit in dates) + t + "".join(n + unit for n, unit in times)
-    if not duration.startswith("P") or written != duration[1:] or not (times if t else dates):
-        raise ValueError(f"{duration!r} is no duration")
-    months = sum(int(n) * {"Y": 12, "M": 1}.get(unit, 0) for n, unit in dates)
-    days = sum(int(n) * {"W": 7, "D": 1}.get(unit, 0) for n, unit in dates)
-    minutes = sum(int(n) * {"H": 60, "M": 1}[unit] for n, unit in times)
-    try:
-        return months, timedelta(days=days, minutes=minutes)
-    except OverflowError:
-        return months, timedelta.max
 
 
 def cutoff(as_of: datetime, duration: str) -> datetime:

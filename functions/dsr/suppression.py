@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -29,18 +28,9 @@ from dsr.items import from_item, to_item
 from dsr.matching import normalise
 from dsr.records import as_text, each_at
 from dsr.staging import Staging
+from dsr.working_key import working_key
 
-# What the notice says of the list (11 CCR 7022 lets a record be kept so that data stays deleted, and has the
-# requester told).
-IN_NOTICE = {
-    "title": "List of deleted accounts",
-    "purpose": "so that what we deleted stays deleted, also when a backup is restored",
-    "basis": "legal_obligation",
-    "law": "GDPR Art. 5(2), 17(1); 11 CCR 7022",
-    "what": "keyed hashes of account numbers and addresses, with the time of deletion",
-}
-
-_LABEL = b"suppression|1"
+_PURPOSE = "suppression"  # of the working key
 _WRITES, _READS = 25, 100  # BatchWriteItem, BatchGetItem (AWS)
 _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds between tries of what DynamoDB left unprocessed
 
@@ -53,13 +43,6 @@ class Entry:
 
     at: datetime
     case_id: str
-
-
-@cache
-def working_key(kms_key: str) -> bytes:
-    """The key of the hashes: one call to KMS for a whole run, however many values."""
-    answer = client("kms").generate_mac(KeyId=kms_key, Message=_LABEL, MacAlgorithm="HMAC_SHA_256")
-    return bytes(answer["Mac"])
 
 
 def hashed(key: bytes, locator: Locator) -> str:
@@ -103,7 +86,7 @@ class Suppression:
         """Enter these; noted twice it is one entry. Returns how many there are."""
         expires = int((at + timedelta(days=days)).timestamp())
         said = {"at": at.isoformat(), "case": case_id, "expires": expires}
-        key = working_key(self.key)
+        key = working_key(self.key, _PURPOSE)
         ids = iter(dict.fromkeys(hashed(key, locator) for locator in locators))
         count = 0
         while batch := list(islice(ids, _WRITES)):
@@ -122,7 +105,7 @@ class Suppression:
 
     def entries_of(self, locators: Iterable[Locator]) -> Iterator[tuple[Locator, Entry]]:
         """Those of them that are on the list, in no order."""
-        key, rest = working_key(self.key), iter(locators)
+        key, rest = working_key(self.key, _PURPOSE), iter(locators)
         while batch := list(islice(rest, _READS)):
             yield from self._get({hashed(key, locator): locator for locator in batch})
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from dsr.datamap.plan import Plan
-from dsr.retention import later
+from dsr.durations import later
 
 
 @dataclass(frozen=True)

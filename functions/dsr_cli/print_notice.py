@@ -34,6 +34,7 @@ def to_pdf(notice: Notice) -> bytes:
             _fact(sheet, label, said)
     _listed(sheet, "Who receives data", notice.recipients or ("Nobody but us.",))
     _listed(sheet, "What stays after a deletion", notice.exceptions or ("Nothing.",))
+    _paragraph(sheet, notice.deleted)
     _heading(sheet, 2, "Your rights")
     for label, said in notice.rights:
         _fact(sheet, label, said)

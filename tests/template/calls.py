@@ -148,7 +148,6 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "suppression": {
         "dynamodb.batch_get_item": [("dynamodb:BatchGetItem", "SuppressionTable")],
         "dynamodb.batch_write_item": [("dynamodb:BatchWriteItem", "SuppressionTable")],
-        "kms.generate_mac": [("kms:GenerateMac", "SuppressionKey")],
     },
     "sweepbook": {
         "dynamodb.get_item": [("dynamodb:GetItem", "CasesTable")],
@@ -165,7 +164,7 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
         "dynamodb.query": [("dynamodb:Query", "CasesTable/index/open-cases")],
     },
     "working_key": {
-        "kms.generate_mac": [("kms:GenerateMac", "MacKey")],
+        "kms.generate_mac": [("kms:GenerateMac", "working key")],
     },
     "workflow": {
         "stepfunctions.start_execution": [("states:StartExecution", "RequestWorkflow")],
@@ -188,6 +187,8 @@ PARAMETERS = {
     "send_notice": ["PublicUrlParameter"],
     "store_webhook": ["PublicUrlParameter"],
 }
+# The key that working keys are derived from, where it is not that of codes and sessions.
+DERIVED_FROM = {"issue_certificate": "SuppressionKey", "take_site_event": "SuppressionKey"}
 PREFIX = {"StagingBucket": "cases", "BundlesBucket": "bundles"}
 PREFIXES = {"plan_lake_run": {"StagingBucket": "lake/queue"}}
 
@@ -288,6 +289,8 @@ def _resources(stack: Stack, folder: str, what: str) -> list[str]:
         return [fixed[what]]
     if what == "parameter":
         return [stack.arn(name) for name in PARAMETERS[folder]]
+    if what == "working key":
+        return [stack.arn(DERIVED_FROM.get(folder, "MacKey"))]
     if what == "emptied bucket":
         return [stack.arn(name) for name in EMPTIED[folder]]
     if what == "emptied":

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from dsr.datamap.compile import compile_file
 from dsr.datamap.plan import Plan, VisitPlan, from_json, to_json
 from dsr.datamap.roles import roles_template
-from dsr.datamap.schema import DataMap, days
+from dsr.datamap.schema import DataMap
+from dsr.durations import in_days
 from dsr.errors import MapError
 from tests.unit.world import HEAD, collection, compiled, field, store
 
@@ -736,7 +737,7 @@ def test_words_that_yaml_takes_for_something_else_mean_what_they_say(tmp_path: P
     [("P1Y", 365), ("P6M", 180), ("P2W", 14), ("P90D", 90), ("P1Y6M", 545), ("PT24H", 0), ("P1DT12H", 1)],
 )
 def test_durations_in_days(duration: str, expected: int) -> None:
-    assert days(duration) == expected
+    assert in_days(duration) == expected
 
 
 # -- what the plan holds -----------------------------------------------------------------------------

@@ -79,6 +79,8 @@ PROMISES = {
     "requests": (
         "What you typed is destroyed some weeks after the request has ended",
         "as a code computed from",
+        "a list of what was deleted",
+        "for at most ten years",
     ),
 }
 

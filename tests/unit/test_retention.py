@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from dsr import retention, sweeping
 from dsr.case import Case, Proof, Right, State
 from dsr.datamap.plan import Collection, Field, Plan, Way
+from dsr.durations import subtract
 from dsr.errors import NotFound, Refused, StoreFault
-from dsr.retention import DRY_RUN, ON, Known, Sweep, as_of, cutoff, learn, moment, plan_collection, subtract
+from dsr.retention import DRY_RUN, ON, Known, Sweep, as_of, cutoff, learn, moment, plan_collection
 from dsr.stores.base import Expired, Record
 from dsr.sweepbook import Sweepbook
 from dsr.treatments import Masks

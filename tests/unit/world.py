@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from dsr import casekey, signing_key, suppression
+from dsr import casekey, signing_key, working_key
 from dsr.case import Case, Proof, Requester, Right, State, new_case_id
 from dsr.casebook import Casebook, seal_requester
 from dsr.datamap.compile import compile_file
@@ -186,7 +186,7 @@ def opened(plan: Plan) -> Iterator[World]:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
-    suppression.working_key.cache_clear()
+    working_key.working_key.cache_clear()
     s3 = boto3.client("s3", region_name=REGION)
     for bucket in (STAGING, BUNDLES):
         s3.create_bucket(Bucket=bucket)

@@ -10,10 +10,11 @@ from dsr.datamap.checks import account_fields, check_collection, check_whole, pa
 from dsr.datamap.kinds import KINDS
 from dsr.datamap.mistakes import tell
 from dsr.datamap.order import visits_of
-from dsr.datamap.parts import SOURCES, MapCollection, days
+from dsr.datamap.parts import SOURCES, MapCollection
 from dsr.datamap.plan import Collection, Field, Identity, Plan, Store, Way, to_json
 from dsr.datamap.schema import DataMap
 from dsr.datamap.source import Problems, Source
+from dsr.durations import in_days
 
 
 def compile_file(path: Path | str, values: dict[str, str]) -> Plan:
@@ -93,7 +94,7 @@ def _ways(store: str, path: str, c: MapCollection, accounts: list[str]) -> tuple
     for name, f in c.fields.items():
         if f.identity and f.identity.is_ != "account_id":
             i = f.identity
-            valid = days(i.valid) if i.valid else 0
+            valid = in_days(i.valid) if i.valid else 0
             proven = bool(i.verified) or i.is_ == "sign_in"
             identity = Identity(i.is_, i.normalise, proven, i.since or "", i.recorded or "", valid)
             plain.append(Way(name, identity))

@@ -80,6 +80,7 @@ class Notice:
     recipients: tuple[str, ...]
     exceptions: tuple[str, ...]
     rights: tuple[tuple[str, str], ...] = RIGHTS
+    deleted: str = ""
     requests: tuple[str, ...] = field(default_factory=tuple)
     children: str = ""
 
@@ -100,6 +101,7 @@ def notice_of(plan: Plan) -> Notice:
         holdings=tuple(Holding(c.title, tuple(_told(plan, c))) for c in ordered),
         recipients=tuple(_recipients(plan)),
         exceptions=tuple(_exceptions(ordered)),
+        deleted=_DELETED,
         requests=(_ASKED, _WHOSE),
         children=plan.notice.get("children", ""),
     )
@@ -113,6 +115,16 @@ _ASKED = (
 _WHOSE = (
     "Who a request was about stays as a code computed from your account's number or your address, from which "
     "nobody can compute them back without our key: so requests of one person find each other."
+)
+
+
+# The list of the erased (`dsr.suppression`). 11 CCR 7022 lets a record be kept so that data stays deleted,
+# and has the requester told; the template's `SuppressionDays` allows no longer than is said here.
+_DELETED = (
+    "So that what we deleted stays deleted, also when a backup is restored, we keep a list of what was "
+    "deleted: codes computed from account numbers and addresses, with the time of the deletion, for at most "
+    "ten years. Nobody can compute them back without our key. We may, since we must be able to show that "
+    "your data is deleted and stays so (Art. 6(1)(c), 5(2) and 17(1); 11 CCR 7022)."
 )
 
 

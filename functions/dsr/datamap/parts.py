@@ -3,7 +3,6 @@
 `kinds` adds what each kind of store needs besides, `schema` puts the whole together.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -396,13 +395,3 @@ class Controller(Strict):
     name: str
     contact: str
     complaint: str
-
-
-_PART = re.compile(r"(\d+)([YMWD])")
-_DAYS = {"Y": 365, "M": 30, "W": 7, "D": 1}
-
-
-def days(duration: str) -> int:
-    """A duration in whole days, a year as 365, a month as 30 (for windows, not for deadlines of law)."""
-    date_part = duration[1:].partition("T")[0]
-    return sum(int(n) * _DAYS[unit] for n, unit in _PART.findall(date_part))

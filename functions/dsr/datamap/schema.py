@@ -16,10 +16,9 @@ from dsr.datamap.parts import (
     RequiresByRight,
     SharedWith,
     Strict,
-    days,
 )
 
-__all__ = ["KINDS", "DataMap", "MapCollection", "Strict", "days"]
+__all__ = ["KINDS", "DataMap", "MapCollection", "Strict"]
 
 if TYPE_CHECKING:
     AnyStore = MapStore
