@@ -4,10 +4,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
+import boto3
 import moto
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,6 +30,11 @@ settings.register_profile(
 settings.load_profile("dsr")
 
 
+@cache
+def _session() -> boto3.Session:
+    return boto3.Session()
+
+
 @contextmanager
 def aws_in_process() -> Iterator[None]:
     """AWS simulated in this process, with nothing left of an earlier test's clients."""
@@ -37,6 +44,8 @@ def aws_in_process() -> Iterator[None]:
         with moto.mock_aws():
             aws.client.cache_clear()
             aws._assumed.clear()
+            # The descriptions of AWS's services are read once, and not for each test's clients anew.
+            boto3.DEFAULT_SESSION = _session()
             yield
         aws.client.cache_clear()
         aws._assumed.clear()
