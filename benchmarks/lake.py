@@ -4,7 +4,8 @@ Measured: what the worker of a lake run does with the file (`LakeStore.rewrite`)
 is answered from files, its copies of parts are copies of files and count. Against the least that does so
 plainly: read each row group, filter it, write it. Three times: sorted by person (who is in one row group), in
 the order of time with a person who was there once, and one who was there all the time, so that no row group
-can be left as it is. `python -m benchmarks.lake VERB ID FOLDER` is the measured process.
+can be left as it is: there the plain read and write is itself the least.
+`python -m benchmarks.lake VERB ID FOLDER` is the measured process.
 """
 
 import json
@@ -23,6 +24,8 @@ import pyarrow.parquet as pq
 from benchmarks import machine
 from benchmarks.figures import Figure, figure
 from dsr.datamap.plan import Collection, Field, Store, Way
+from dsr.stores.lake.objects import Bucket
+from dsr.stores.lake.store import OBJECT, LakeStore
 
 ROOT = machine.BUILD / "lake"
 SIZE = 1_270_000_000
@@ -30,6 +33,7 @@ ROWS = 1_000_000  # in a row group, as pyarrow and Spark make them
 PEOPLE = 500_000
 KEY, BUCKET = "visits/part-0.parquet", "lake"
 RATIO_BUDGET, MEMORY_BUDGET = 0.25, 400
+ALL_ANEW_BUDGET = 1.0  # every row group has to be read and written
 EVERYWHERE = "m-everywhere"
 CASES = {  # name: (the file, whom to take out)
     "sorted by person": ("sorted", f"m-{PEOPLE // 2:07d}"),
@@ -48,6 +52,7 @@ def measure(size: int, rounds: int, say: Callable[[str], None]) -> list[Figure]:
         for order in ("sorted", "by-time"):
             say(f"{order}: {_fill(ROOT / order, order, size):,} bytes")
         for name, (file, who) in CASES.items():
+            _look_for(who, ROOT / file)
             taken: dict[str, list[machine.Result]] = {"plain": [], "rewrite": []}
             for number in range(rounds):
                 for verb, results in taken.items():
@@ -65,14 +70,21 @@ def measure(size: int, rounds: int, say: Callable[[str], None]) -> list[Figure]:
     return figures
 
 
+def _look_for(who: str, folder: Path) -> None:
+    """Note the records of the person, as a deletion has staged them when the lake run comes to them."""
+    found = pq.read_table(folder / "object", columns=["member_id", "at"], filters=[("member_id", "==", who)])
+    records = [{**row, "at": row["at"].isoformat(), OBJECT: KEY} for row in found.to_pylist()]
+    (folder / "records.json").write_text(json.dumps(records))
+
+
 def _figures(name: str, taken: dict[str, list[machine.Result]]) -> list[Figure]:
     walls = {verb: median(r["wall"] for r in results) for verb, results in taken.items()}
     peak = max(r["peak"] for r in taken["rewrite"]) / machine.MIB
-    limited = "every" not in name
+    budget = ALL_ANEW_BUDGET if "every" in name else RATIO_BUDGET
     return [
         figure(
             f"one person out of Parquet, {name}: time, against plain read and write",
-            walls["rewrite"], "s", baseline=walls["plain"], budget=RATIO_BUDGET if limited else None,
+            walls["rewrite"], "s", baseline=walls["plain"], budget=budget,
         ),
         figure(f"one person out of Parquet, {name}: peak memory", peak, "MB", budget=MEMORY_BUDGET),
     ]  # fmt: skip
@@ -194,9 +206,6 @@ class _Body:
 
 def rewrite(who: str, folder: Path) -> machine.Result:
     """As a lake run does it. Raises BenchmarkError unless what is left is whole."""
-    from dsr.stores.lake.objects import Bucket
-    from dsr.stores.lake.store import OBJECT, LakeStore
-
     way = Way("member_id", parent="a.b.c")
     fields = {name: Field("user.unique_id", "p") for name in ("member_id", "at")}
     options = {"prefix": "visits/", "format": "parquet"}
@@ -204,8 +213,7 @@ def rewrite(who: str, folder: Path) -> machine.Result:
     store = LakeStore(Store(BUCKET, "lake", "arn:aws:iam::1:role/x", {"region": "x", "bucket": BUCKET}))
     files = Files(folder)
     store._bucket = Bucket(BUCKET, lambda: files)  # noqa: SLF001  what is measured is not the network
-    found = pq.read_table(folder / "object", columns=["member_id", "at"], filters=[("member_id", "==", who)])
-    records = [{**row, "at": row["at"].isoformat(), OBJECT: KEY} for row in found.to_pylist()]
+    records = json.loads((folder / "records.json").read_text())
     with machine.spent() as taken:
         gone = store.rewrite(collection, KEY, records, {})
     peak = machine.peak_memory()

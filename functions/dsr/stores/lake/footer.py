@@ -5,6 +5,7 @@ not known here included, and only the places of the data are changed. Names by p
 https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -21,63 +22,110 @@ TAIL = 8  # the footer's length and the magic
 # FileMetaData
 _SCHEMA, _NUM_ROWS, _ROW_GROUPS, _ENCRYPTION = 2, 3, 4, 8
 # RowGroup
-_COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _ORDINAL = 1, 3, 5, 7
-_SORTING = 4
+_COLUMNS, _BYTES, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_COMPRESSED, _ORDINAL = 1, 2, 3, 5, 6, 7
 # ColumnChunk
 _FILE_PATH, _CHUNK_OFFSET, _META = 1, 2, 3
 _OFFSET_INDEX, _COLUMN_INDEX = (4, 5), (6, 7)
 # ColumnMetaData
-_COMPRESSED, _DATA, _INDEX, _DICTIONARY, _BLOOM = 7, 9, 10, 11, (14, 15)
+_PATH, _UNCOMPRESSED, _COMPRESSED, _DATA, _INDEX, _DICTIONARY, _BLOOM = 3, 6, 7, 9, 10, 11, (14, 15)
+_SIZES, _TEXT_BYTES = 16, 1  # SizeStatistics, and how many bytes its texts are when decoded
 
 # A structure as it was read: (id, type, value) in order. A list: (type of its items, items).
 Struct = list[tuple[int, int, Any]]
 
 
 @dataclass(frozen=True)
-class Group:
-    """A row group: where its data lies in its file, how many rows it has."""
+class Chunk:
+    """One column of a row group: where its data lies in its file."""
 
     raw: Struct
     start: int
     end: int
-    rows: int
 
-    def moved(self, by: int) -> "Group":
-        """The group whose data lies `by` bytes further on.
+    @property
+    def field(self) -> str:
+        """The column of the first level that it is, or is a part of."""
+        path: bytes = _get(self._meta, _PATH)[1][0]
+        return path.decode()
+
+    @property
+    def has_dictionary(self) -> bool:
+        """Whether its values stand in a dictionary, if not all."""
+        return bool(_get(self._meta, _DICTIONARY))
+
+    @property
+    def decoded(self) -> int | None:
+        """How many bytes its texts are when decoded, where the file says so."""
+        sizes = _get(self._meta, _SIZES)
+        return _get(sizes, _TEXT_BYTES) if sizes else None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Its bytes, uncompressed and as they are."""
+        return _get(self._meta, _UNCOMPRESSED), _get(self._meta, _COMPRESSED)
+
+    @property
+    def _meta(self) -> Struct:
+        found: Struct = _get(self.raw, _META)
+        return found
+
+    def moved(self, by: int) -> "Chunk":
+        """The chunk whose data lies `by` bytes further on.
 
         Page indexes and Bloom filters lie apart from the data and are not brought along: readers do without.
         """
-        columns = [self._moved_column(column, by) for column in _get(self.raw, _COLUMNS)[1]]
-        raw = _with(self.raw, _COLUMNS, TType.LIST, (TType.STRUCT, columns))
-        if _get(raw, _GROUP_OFFSET) is not None:
-            raw = _with(raw, _GROUP_OFFSET, TType.I64, self.start + by)
-        return replace(self, raw=raw, start=self.start + by, end=self.end + by)
-
-    @staticmethod
-    def _moved_column(column: Struct, by: int) -> Struct:
-        meta = _get(column, _META)
+        meta = self._meta
         for place in (_DATA, _INDEX, _DICTIONARY):
             if (at := _get(meta, place)) is not None:
                 # 0 is how some writers say that there is none.
                 meta = _with(meta, place, TType.I64, at + by if at else 0)
         meta = _without(meta, _BLOOM)
-        column = _without(_with(column, _META, TType.STRUCT, meta), (*_OFFSET_INDEX, *_COLUMN_INDEX))
+        raw = _without(_with(self.raw, _META, TType.STRUCT, meta), (*_OFFSET_INDEX, *_COLUMN_INDEX))
         # Where a second copy of the metadata stands, by older writers: there is none. 0 says so.
-        return _with(column, _CHUNK_OFFSET, TType.I64, 0)
+        raw = _with(raw, _CHUNK_OFFSET, TType.I64, 0)
+        return Chunk(raw, self.start + by, self.end + by)
 
-    def as_number(self, number: int, sorting: Any = None) -> "Group":
-        """The group as the one of that number in its file, sorted as `sorting` says."""
+
+@dataclass(frozen=True)
+class Group:
+    """A row group: its columns in the order of the schema, how many rows it has."""
+
+    raw: Struct
+    chunks: tuple[Chunk, ...]
+    rows: int
+
+    @property
+    def start(self) -> int:
+        """Where its data begins."""
+        return min((chunk.start for chunk in self.chunks), default=0)
+
+    @property
+    def end(self) -> int:
+        """Where its data ends."""
+        return max((chunk.end for chunk in self.chunks), default=0)
+
+    def moved(self, by: int) -> "Group":
+        """The group whose data lies `by` bytes further on."""
+        return self.of([chunk.moved(by) for chunk in self.chunks], self.rows)
+
+    def of(self, chunks: Sequence[Chunk], rows: int) -> "Group":
+        """The group with these columns instead; what else is said of it stays, such as how it is sorted."""
+        uncompressed, compressed = (sum(sizes) for sizes in zip(*(c.sizes for c in chunks), strict=True))
+        raw = _with(self.raw, _COLUMNS, TType.LIST, (TType.STRUCT, [chunk.raw for chunk in chunks]))
+        raw = _with(raw, _BYTES, TType.I64, uncompressed)
+        raw = _with(raw, _GROUP_ROWS, TType.I64, rows)
+        if _get(raw, _GROUP_OFFSET) is not None:
+            raw = _with(raw, _GROUP_OFFSET, TType.I64, min(chunk.start for chunk in chunks))
+        if _get(raw, _GROUP_COMPRESSED) is not None:
+            raw = _with(raw, _GROUP_COMPRESSED, TType.I64, compressed)
+        return Group(raw, tuple(chunks), rows)
+
+    def as_number(self, number: int) -> "Group":
+        """The group as the one of that number in its file."""
         raw = self.raw
         if _get(raw, _ORDINAL) is not None:
             raw = _with(raw, _ORDINAL, TType.I16, number) if number < 2**15 else _without(raw, (_ORDINAL,))
-        if sorting is not None:
-            raw = _with(raw, _SORTING, TType.LIST, sorting)
         return replace(self, raw=raw)
-
-    @property
-    def sorting(self) -> Any:
-        """By which columns it is sorted, as it stands in the footer."""
-        return _get(self.raw, _SORTING)
 
 
 @dataclass(frozen=True)
@@ -117,19 +165,20 @@ class Footer:
 def _group(raw: Struct) -> Group:
     rows = _get(raw, _GROUP_ROWS)
     if not rows:
-        return Group(raw, 0, 0, 0)  # without data, and without a place
-    starts, ends = [], []
-    for column in _get(raw, _COLUMNS)[1]:
+        return Group(raw, (), 0)  # without data, and without a place
+    columns, starts, ends = _get(raw, _COLUMNS)[1], list[int](), list[int]()
+    for column in columns:
         if _get(column, _FILE_PATH):
             raise Malformed("keeps its columns in other files", "unsupported")
         meta = _get(column, _META)
         if meta is None:
             raise Malformed("is encrypted by its columns", "unsupported")
         # The dictionary comes first where there is one.
-        start = min(at for at in (_get(meta, _DATA), _get(meta, _DICTIONARY)) if at)
-        starts.append(start)
-        ends.append(start + _get(meta, _COMPRESSED))
-    return Group(raw, min(starts), max(ends), rows)
+        starts.append(min(at for at in (_get(meta, _DATA), _get(meta, _DICTIONARY)) if at))
+        ends.append(starts[-1] + _get(meta, _COMPRESSED))
+    # Old writers do not count the head of the dictionary: a column goes on to where the next one begins.
+    following = dict(pairwise(sorted([*starts, max(ends)])))
+    return Group(raw, tuple(map(Chunk, columns, starts, (following[at] for at in starts))), rows)
 
 
 def _get(struct: Struct, number: int) -> Any:

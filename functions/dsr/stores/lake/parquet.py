@@ -6,26 +6,27 @@ are copied as they are, byte for byte, by S3 itself where they are large.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dsr.datamap.plan import Collection
-from dsr.records import at_path, each_at
+from dsr.records import at_path
+from dsr.stores.lake.columns import mask_of, rows, told, within
 from dsr.stores.lake.footer import MAGIC, TAIL, Footer, Group
 from dsr.stores.lake.objects import Bucket, LakeObject, Malformed
+from dsr.stores.lake.row_groups import RowGroups
 from dsr.stores.lake.upload import Upload
 from dsr.stores.lake.wanted import Marked, Wanted
-from dsr.treatments import Masks, Treatment
+from dsr.treatments import Masks
 
-_ROWS = 64 * 1024  # decoded at once
-_STREAMED = 96 * 1024 * 1024  # a row group of more is read by pieces instead of by whole columns
-_PIECE = 4 * 1024 * 1024
-_COPIED = 1024 * 1024
+_ROWS = 64 * 1024  # decoded at once, at most
+_DECODED = 32 * 1024 * 1024
+_WHOLE = 16 * 1024 * 1024  # of S3 at once: what is larger is read by pieces
+_PIECE = 8 * 1024 * 1024
+_LEAST_PIECE = 64 * 1024
 
 
 class ParquetFile:
@@ -34,7 +35,7 @@ class ParquetFile:
     def __init__(self, bucket: Bucket, collection: Collection, of: LakeObject, fields: Sequence[str]) -> None:
         self._of = of
         self._file = bucket.open(collection, of)
-        with _told():
+        with told():
             self._check_end()
             self._metadata = pq.read_metadata(self._python_file())
             self._schema = self._metadata.schema.to_arrow_schema()
@@ -83,14 +84,14 @@ class ParquetFile:
                 continue
             for batch, mask in zip(self._batches(group, columns), masks, strict=True):
                 if mask.true_count:
-                    yield from _rows(batch.filter(mask))
+                    yield from rows(batch.filter(mask))
 
     def _masks(self, group: int, wanted: Wanted) -> list[Any] | None:
         """Batch by batch which records are wanted; None if none is."""
         if not self._admits(group, wanted):
             return None
         columns = sorted({field.partition(".")[0] for field in wanted.fields})
-        masks = [_mask(batch, wanted) for batch in self._batches(group, columns)]
+        masks = [mask_of(batch, wanted) for batch in self._batches(group, columns)]
         return masks if any(mask.true_count for mask in masks) else None
 
     def _admits(self, group: int, wanted: Wanted) -> bool:
@@ -101,20 +102,25 @@ class ParquetFile:
         columns = [held.column(number) for number in range(held.num_columns)]
         ranges = {c.path_in_schema: c.statistics for c in columns if c.path_in_schema in wanted.texts}
         return any(
-            field not in ranges or _within(ranges[field], texts)
+            field not in ranges or within(ranges[field], texts)
             for field, texts in wanted.texts.items()
             if texts
         )
 
-    def _batches(self, group: int, columns: Sequence[str] | None) -> Iterator[Any]:
-        size = self._metadata.row_group(group).total_byte_size
-        with _told():
+    def _batches(self, group: int, columns: Sequence[str] | None, count: int = 0) -> Iterator[Any]:
+        """The row group by batches of `count` rows; of as many as fit well into memory, if it is 0."""
+        held = self._metadata.row_group(group)
+        read = [held.column(number) for number in range(held.num_columns)]
+        if columns is not None:
+            read = [c for c in read if c.path_in_schema.partition(".")[0] in columns]
+        whole = sum(column.total_compressed_size for column in read) <= _WHOLE
+        piece = 0 if whole else max(_LEAST_PIECE, min(_PIECE, 4 * _PIECE // max(1, len(read))))
+        count = count or min(_ROWS, max(1, held.num_rows * _DECODED // max(1, held.total_byte_size)))
+        with told():
             reader = pq.ParquetFile(
-                self._python_file(),
-                metadata=self._metadata,
-                buffer_size=_PIECE if size > 4 * _STREAMED else 0,
+                self._python_file(), metadata=self._metadata, buffer_size=piece, pre_buffer=whole
             )
-            yield from reader.iter_batches(_ROWS, [group], columns)
+            yield from reader.iter_batches(count, [group], columns, use_threads=False)
 
     # -- writing anew ------------------------------------------------------------------------
 
@@ -124,6 +130,7 @@ class ParquetFile:
         Returns how many there were; 0: nothing was appended.
         """
         footer = self._footer()
+        writer = RowGroups(upload, self._metadata, self._schema, self._batches)
         kept: list[Group] = []  # row groups in their new places
         run: tuple[int, int, list[Group]] | None = None  # what is copied next: from, to, the groups in it
         changed = 0
@@ -137,7 +144,7 @@ class ParquetFile:
                 continue
             kept += _copied(upload, run)
             run = None
-            kept += self._anew(upload, number, group, positions, masks)
+            kept += writer.anew(number, group, positions, masks)
             changed += len(positions)
         if not changed:
             return 0
@@ -160,7 +167,7 @@ class ParquetFile:
         for batch, mask in zip(self._batches(group, columns), found, strict=True):
             if mask.true_count:
                 at = pc.indices_nonzero(mask).to_pylist()
-                for place, values in zip(at, _rows(batch.filter(mask)), strict=True):
+                for place, values in zip(at, rows(batch.filter(mask)), strict=True):
                     open_ = not masks or any(
                         not t.is_done(at_path(values, name)) for name, t in masks.items()
                     )
@@ -168,91 +175,6 @@ class ParquetFile:
                         positions.append(begin + place)
             begin += batch.num_rows
         return positions
-
-    def _anew(
-        self, upload: Upload, number: int, group: Group, positions: list[int], masks: Masks
-    ) -> list[Group]:
-        """Write a row group without these rows, or with them masked. Returns what it has become."""
-        with TemporaryFile() as file:
-            self._write_group(file, number, positions, masks)
-            end = file.tell() - TAIL
-            file.seek(end)
-            length = int.from_bytes(file.read(4), "little")
-            file.seek(end - length)
-            made = Footer.read(file.read(length)).groups
-            if not upload.at:
-                upload.write(MAGIC)
-            by = upload.at - len(MAGIC)
-            file.seek(len(MAGIC))
-            left = end - length - len(MAGIC)
-            while left:
-                content = file.read(min(left, _COPIED))
-                upload.write(content)
-                left -= len(content)
-        # What was sorted stays so: records go, none changes its place.
-        return [g.moved(by).as_number(0, group.sorting) for g in made if g.rows]
-
-    def _write_group(self, file: IO[bytes], number: int, positions: list[int], masks: Masks) -> None:
-        with _told(), pq.ParquetWriter(file, self._schema, **self._as_before(number)) as writer:
-            begin = 0
-            for batch in self._batches(number, None):
-                inside = [p - begin for p in positions if begin <= p < begin + batch.num_rows]
-                begin += batch.num_rows
-                writer.write_batch(_changed(batch, inside, masks) if inside else batch)
-        self._check_alike(file)
-
-    def _as_before(self, number: int) -> dict[str, Any]:
-        """How the columns of the row group are written, for the one that takes its place."""
-        held = self._metadata.row_group(number)
-        columns = [held.column(n) for n in range(held.num_columns)]
-        physical = {column.physical_type for column in columns}
-        decimals = any(
-            str(self._metadata.schema.column(n).logical_type).startswith("Decimal")
-            and self._metadata.schema.column(n).physical_type in ("INT32", "INT64")
-            for n in range(held.num_columns)
-        )
-        codecs = {c.path_in_schema: _CODECS.get(c.compression, c.compression) for c in columns}
-        return {
-            "compression": codecs,
-            "use_dictionary": [c.path_in_schema for c in columns if c.has_dictionary_page] or False,
-            "version": "1.0" if self._metadata.format_version == "1.0" else "2.6",
-            "use_deprecated_int96_timestamps": "INT96" in physical,
-            "store_decimal_as_integer": decimals,
-            "use_compliant_nested_type": any(".list.element" in c.path_in_schema for c in columns)
-            or not any(".list." in c.path_in_schema for c in columns),
-        }
-
-    def _check_alike(self, file: IO[bytes]) -> None:
-        """Raises Malformed if the new row group would not fit into the old file's schema."""
-        at = file.tell()
-        file.seek(0)
-        with _told():
-            made = pq.read_metadata(pa.PythonFile(file, mode="r")).schema
-        file.seek(at)
-        was = self._metadata.schema
-        if len(was) == len(made):
-            differing = [n for n in range(len(was)) if _leaf(was.column(n)) != _leaf(made.column(n))]
-        else:
-            differing = [0]
-        if differing:
-            name = was.column(differing[0]).path
-            raise Malformed(f"has a column `{name}` of a kind that cannot be written again", "unsupported")
-
-
-_CODECS = {"UNCOMPRESSED": "NONE", "LZ4": "LZ4_RAW"}
-
-
-def _leaf(column: Any) -> tuple[Any, ...]:
-    """What a column's bytes must agree in with the schema that they are read by."""
-    return (
-        column.path,
-        column.physical_type,
-        column.length,
-        column.max_definition_level,
-        column.max_repetition_level,
-        # Older writers note the unit of an INT96 nowhere.
-        str(column.logical_type) if column.physical_type != "INT96" else "",
-    )
 
 
 def _copied(upload: Upload, run: tuple[int, int, list[Group]] | None) -> list[Group]:
@@ -265,153 +187,3 @@ def _copied(upload: Upload, run: tuple[int, int, list[Group]] | None) -> list[Gr
     by = upload.at - start
     upload.copy(start, end)
     return [group.moved(by) for group in groups]
-
-
-def _changed(batch: Any, positions: list[int], masks: Masks) -> Any:
-    """The batch without these rows, or with their fields masked."""
-    stay = [True] * batch.num_rows
-    for position in positions:
-        stay[position] = False
-    mask = pa.array(stay)
-    if not masks:
-        return batch.filter(mask)
-    for name, treatment in masks.items():
-        number = batch.schema.get_field_index(name)
-        if number < 0:
-            raise Malformed(f"has no column `{name}`", "missing_field")
-        field = batch.schema.field(number)
-        if treatment.masking.how == "null" and not field.nullable:
-            raise Malformed(f"has a column `{name}` that must hold something", "unsupported")
-        held = batch.column(number)
-        if treatment.is_constant:
-            if treatment.masking.how == "constant" and not _is_text(field.type):
-                raise Malformed(f"has a column `{name}` that cannot be masked so", "unsupported")
-            put = pa.scalar(treatment.masking.to, field.type)
-            # What is nothing stays nothing.
-            changed = pc.if_else(pc.or_(mask, pc.is_null(held)), held, put)
-        else:
-            changed = _treated(treatment, field, held, positions)
-        batch = batch.set_column(number, field, changed)
-    return batch
-
-
-def _treated(treatment: Treatment, field: Any, held: Any, positions: list[int]) -> Any:
-    """The column with the values of these rows as the treatment leaves them."""
-    values = held.to_pylist()
-    try:
-        for position in positions:
-            values[position] = treatment.apply(values[position])
-        return pa.array(values, field.type)
-    except (ValueError, TypeError, pa.ArrowInvalid, pa.ArrowTypeError):
-        said = f"has a column `{field.name}` whose values cannot be masked so"
-        raise Malformed(said, "unsupported") from None
-
-
-def _mask(batch: Any, wanted: Wanted) -> Any:
-    """Which rows of the batch are wanted."""
-    mask: Any = None
-    for field in wanted.fields:
-        here = _mask_of(batch, field, wanted)
-        mask = here if mask is None else pc.or_(mask, here)
-    return pa.array([False] * batch.num_rows) if mask is None else mask
-
-
-def _column(batch: Any, field: str) -> Any:
-    """The column of that name; of a nested one as far as structures go, then the part that is left."""
-    head, *rest = field.split(".")
-    column = batch.column(batch.schema.get_field_index(head))
-    for part in rest:
-        if not pa.types.is_struct(column.type):
-            return None
-        column = pc.struct_field(column, part)
-    return column
-
-
-def _mask_of(batch: Any, field: str, wanted: Wanted) -> Any:
-    """Which rows have one of the wanted values in that field."""
-    column, texts = _column(batch, field), wanted.texts[field]
-    kind = None if column is None else column.type
-    if kind is not None and pa.types.is_dictionary(kind):
-        column, kind = column.dictionary_decode(), kind.value_type
-    if kind is not None and _is_bytes(kind):
-        raise Malformed(f"has `{field}` as bytes that are not said to be text", "unsupported")
-    if kind is not None and _is_text(kind) and wanted.form in ("", "lower"):
-        if not wanted.form:
-            return pc.is_in(column, value_set=pa.array(sorted(texts), kind))
-        # By the library's folding first, since it is fast and finds more; then by ours, since it is exact.
-        folded = pc.utf8_lower(pc.utf8_trim_whitespace(column))
-        rough = pc.is_in(folded, value_set=pa.array(sorted({t.lower() for t in texts}), kind))
-        flags = [False] * len(column)
-        for place in pc.indices_nonzero(rough).to_pylist():
-            flags[place] = wanted.has(field, column[place].as_py())
-        return pa.array(flags)
-    if kind is not None and pa.types.is_integer(kind) and not wanted.form:
-        return pc.is_in(column, value_set=pa.array(_numbers(texts, kind), kind))
-    head = field.partition(".")[0]
-    rows = _rows(batch.select([head]))
-    return pa.array([any(wanted.has(field, v) for v in each_at(row, field)) for row in rows], pa.bool_())
-
-
-def _numbers(texts: frozenset[str], kind: Any) -> list[int]:
-    """Those of the texts that are whole numbers of that kind, written as such."""
-    bits = kind.bit_width
-    least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if pa.types.is_signed_integer(kind) else (0, 2**bits)
-    numbers = [int(t) for t in texts if t.removeprefix("-").isdecimal()]
-    return sorted(n for n in numbers if least <= n < most and str(n) in texts)
-
-
-def _within(statistics: Any, texts: frozenset[str]) -> bool:
-    """Whether a column with these statistics may hold one of the texts."""
-    if statistics is None or not statistics.has_min_max:
-        return True
-    least, most = statistics.min, statistics.max
-    if isinstance(least, str) and isinstance(most, str):
-        return any(least <= text <= most for text in texts)
-    if type(least) is int and type(most) is int:
-        return any(least <= int(t) <= most for t in texts if t.removeprefix("-").isdecimal())
-    return True
-
-
-def _rows(batch: Any) -> list[dict[str, Any]]:
-    """The rows as records. Times keep their digits, and those with a zone their moment."""
-    for number, field in enumerate(batch.schema):
-        if pa.types.is_timestamp(field.type):
-            column = batch.column(number)
-            if field.type.tz:
-                column = pc.cast(column, pa.timestamp(field.type.unit, "UTC"))
-            if field.type.unit == "ns":
-                column = _nanoseconds(column)
-            batch = batch.set_column(number, field.name, column)
-    try:
-        found: list[dict[str, Any]] = batch.to_pylist()
-    except ValueError:  # a time in a structure, finer than Python's
-        raise Malformed("has nested times of nanoseconds", "unsupported") from None
-    return found
-
-
-def _nanoseconds(column: Any) -> Any:
-    try:
-        return pc.cast(column, pa.timestamp("us", column.type.tz))
-    except pa.ArrowInvalid:
-        return pc.cast(column, pa.string())
-
-
-def _is_text(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _is_bytes(kind: Any) -> bool:
-    return bool(
-        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
-    )
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What the library finds wrong with a file, as Malformed: its own words may hold values."""
-    try:
-        yield
-    except pa.ArrowNotImplementedError:
-        raise Malformed("is written in a way that is not read here", "unsupported") from None
-    except (pa.ArrowException, OSError):
-        raise Malformed("cannot be read as Parquet") from None

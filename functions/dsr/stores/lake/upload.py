@@ -10,7 +10,7 @@ from dsr.stores.lake.objects import Bucket, LakeObject
 
 # S3: parts of 5 MiB to 5 GiB, the last may be smaller; at most 10,000 of them; objects of 5 GB in one put.
 LEAST_PART = 5 * 1024 * 1024
-_PART = 16 * 1024 * 1024
+_PART = 8 * 1024 * 1024
 _COPY = 128 * 1024 * 1024  # a copy of this much answers well within the client's patience
 _MOST_PARTS = 10_000
 _AT_ONCE = 4
@@ -34,7 +34,7 @@ class Upload:
         self._part = max(_PART, of.size // (_MOST_PARTS // 2))
         self.at = 0  # how many bytes there are so far
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytes | memoryview) -> None:
         """Append these bytes."""
         self._held.write(content)
         self.at += len(content)
