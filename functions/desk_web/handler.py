@@ -23,6 +23,7 @@ class DeskWeb:
     mac_key: str
     staging_bucket: str
     request_workflow: str
+    case_key: str
     public_url_parameter: str
     sign_in_parameter: str
 
@@ -38,6 +39,7 @@ def _pages() -> DeskPages:
         door=DeskDoor(told.front_door_table, told.mac_key),
         staging_bucket=told.staging_bucket,
         workflow=told.request_workflow,
+        case_key=told.case_key,
     )
     return DeskPages(frame)
 

@@ -198,12 +198,13 @@ class Case:
     waiting_for: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()  # of these, those that an agent makes by hand
     # Who asked: the person (web), the company's own site (site), or a restored collection in which somebody
-    # came back who was erased before (restore; `erased_at` is when).
+    # came back who was erased before (restore; `erased_at` is when), or the desk (desk, a dry run).
     channel: str = "web"
     subject: str = ""  # keyed hash of who it is about: cases of one person find each other by it
     joined: str = ""  # the case that does what this one asked for
-    # What deletion will do: by collection path title, records, treatment, fields, reason, law, until.
+    # What deletion will do: by collection path what `planning.plan_of` says.
     plan: dict[str, dict[str, Any]] = field(default_factory=dict)
+    dry_run: bool = False  # ends with the plan: nothing is done by it, and nobody but the desk hears of it
     confirmed_at: datetime | None = None  # when the person confirmed the plan
     waived: bool = False  # the person does not wait for their copy before the deletion
     round: int = 0  # of erasing: what arrives meanwhile is erased in the next one
@@ -242,7 +243,7 @@ def next_step(case: Case) -> str:
     step = STEPS.get(case.state, REST)
     if case.waiting_for and case.state in WORKS:
         return AWAIT_ANSWERS
-    told = notice_of(case) in case.notices
+    told = notice_of(case) in case.notices or case.dry_run
     if step in ("await_confirmation", "cool_off") and not told:
         return "announce"  # the person is told what waits for them, then waited for
     if case.state is State.CLOSED and case.joined and not told:

@@ -165,13 +165,13 @@ class Casebook:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def open(self, case: Case, channel: str) -> bool:
+    def open(self, case: Case, channel: str, actor: str = "requester") -> bool:
         """Store a new case with its first event; False if it is already there (the same submission twice)."""
         dynamodb = client("dynamodb")
-        about = {"right": case.right.value, "channel": channel}
-        events.check("received", "requester", about)
+        about = {"right": case.right.value, "channel": channel} | ({"dry_run": "yes"} if case.dry_run else {})
+        events.check("received", actor, about)
         event = chained(
-            Event(case.case_id, 1, case.received_at, "received", "requester", case.state, case.state, about),
+            Event(case.case_id, 1, case.received_at, "received", actor, case.state, case.state, about),
             "",
         )
         puts = [

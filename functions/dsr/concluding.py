@@ -86,6 +86,13 @@ def _plan_deletion(
     about = {"records": str(sum(counts.values()))}
     if planned:
         about["plan"] = digest(planned)
+    if case.dry_run:
+        said = "planned" if planned else "nothing_found"
+        moved = book.move(
+            case, State.CLOSED, "planned", "workflow", about, attention=(), plan=planned, outcome=said
+        )
+        staging.remove("")  # only the plan is of use, and names nobody
+        return moved
     if not planned:
         return book.move(case, State.NOTHING_FOUND, "gathered", "workflow", about, attention=())
     # Whoever can read the account's mail must hear of it, whoever asked (and may have taken it over).

@@ -45,7 +45,7 @@ _NOTICE = re.compile(r"[a-z][a-z_]{0,39}")  # one of `notices.mails.ONCE`, or co
 # The name of each event → the fields that it may carry → the form of their values.
 EVENTS: dict[str, dict[str, Form]] = {
     # what the requester does
-    "received": {"right": _RIGHT, "channel": _CHANNEL},
+    "received": {"right": _RIGHT, "channel": _CHANNEL, "dry_run": _words("yes")},
     "contact_confirmed": {"contact": NUMBER, "proof": _words("mailbox")},
     "contact_skipped": {"contact": NUMBER},
     "signed_in": {"proof": _PROOF},

@@ -34,6 +34,7 @@ class Gone:
     details: tuple[str, ...] = ()
     hashed: tuple[str, ...] = ()  # and of these keep a hash by which nobody is named
     shared: bool = False  # with other people
+    in_a_run: bool = False  # goes in the next run over the archives, with what of others goes there
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,21 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Told:
+    """Somebody else who holds records, and is told of the deletion (GDPR Art. 19)."""
+
+    name: str
+    titles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class InWords:
     """A plan, sorted by what becomes of the records."""
 
     deleted: tuple[Gone, ...] = ()
     stripped: tuple[Gone, ...] = ()
     kept: tuple[Kept, ...] = ()
+    told: tuple[Told, ...] = ()
     copies: tuple[Copy, ...] = ()
     signs_in: bool = False  # there is a sign-in, and it is disabled first
 
@@ -83,6 +93,7 @@ def in_words(planned: Mapping[str, dict[str, Any]], plan: Plan | None = None) ->
     order = {path: number for number, path in enumerate(visited)}
     paths = sorted(planned, key=lambda path: (order.get(path, len(order)), path))
     going = [path for path in paths if planned[path]["treatment"] != "keep"]
+    here = [path for path in going if not planned[path].get("told")]  # theirs are told of, not counted
     copies = {
         c["name"]: Copy(c["name"], period(c.get("expires") or c.get("lag") or ""))
         for path in going
@@ -90,9 +101,10 @@ def in_words(planned: Mapping[str, dict[str, Any]], plan: Plan | None = None) ->
         for c in known[path].copies
     }
     return InWords(
-        deleted=tuple(_gone(planned[p]) for p in going if planned[p]["treatment"] == "delete"),
-        stripped=tuple(_gone(planned[p], known.get(p)) for p in going if planned[p]["treatment"] != "delete"),
+        deleted=tuple(_gone(planned[p]) for p in here if planned[p]["treatment"] == "delete"),
+        stripped=tuple(_gone(planned[p], known.get(p)) for p in here if planned[p]["treatment"] != "delete"),
         kept=tuple(_kept(planned[path]) for path in paths if planned[path]["treatment"] == "keep"),
+        told=_told([planned[path] for path in going]),
         copies=tuple(copies.values()),
         signs_in=any(path in known and known[path].freeze for path in going),
     )
@@ -102,7 +114,16 @@ def _gone(entry: dict[str, Any], collection: Collection | None = None) -> Gone:
     hashed = entry.get("pseudonymised", ())
     names = [name for name in entry.get("fields", ()) if name not in hashed]
     lost, kept = (tuple(dict.fromkeys(_detail(n, collection) for n in some)) for some in (names, hashed))
-    return Gone(entry["title"], int(entry["records"]), lost, kept, entry["treatment"] == "detach")
+    in_a_run = entry.get("waits") == "lake_run"
+    return Gone(entry["title"], int(entry["records"]), lost, kept, entry["treatment"] == "detach", in_a_run)
+
+
+def _told(entries: list[dict[str, Any]]) -> tuple[Told, ...]:
+    titles: dict[str, list[str]] = {}
+    for entry in entries:
+        if name := entry.get("told"):
+            titles.setdefault(name, []).append(entry["title"])
+    return tuple(Told(name, tuple(titles[name])) for name in sorted(titles))
 
 
 def _kept(entry: dict[str, Any]) -> Kept:

@@ -8,11 +8,18 @@ from dsr.durations import later
 from dsr.matching import as_time
 from dsr.records import at_path
 
+# What a deletion in a store of this kind waits for, whatever else it waits for.
+WAITS = {"lake": "lake_run", "manual": "task", "webhook": "answer"}
+
 
 def plan_of(
     plan: Plan, counts: dict[str, int], records: Callable[[str], Iterator[dict[str, Any]]]
 ) -> dict[str, dict[str, Any]]:
     """What deletion will do, by collection path. Pure.
+
+    Of each: title, records, treatment; by the treatment fields, pseudonymised, reason, law, until; `waits`,
+    what it takes besides (a word of `WAITS`); `told`, who else holds it and will hear of the deletion
+    (GDPR Art. 19). Of somebody else's the records are the locators that they are told.
 
     `counts`: records found, by path. `records` gives the located records of a path; only those that
     stay for a legal reason are read, for the day on which the last of them may go.
@@ -22,8 +29,13 @@ def plan_of(
         if not counts.get(path):
             continue
         entry: dict[str, Any] = {"title": collection.title, "records": counts[path], **_treatment(collection)}
+        store = plan.stores[collection.store]
         if collection.kept:
             entry["until"] = _until(collection, records(path))
+        elif store.kind in WAITS:
+            entry["waits"] = WAITS[store.kind]
+        if store.recipient and not collection.kept:
+            entry["told"] = store.recipient["name"]
         planned[path] = entry
     return planned
 

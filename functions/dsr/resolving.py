@@ -67,7 +67,8 @@ def resolve(event: dict[str, Any]) -> dict[str, str]:
             contact,
             settings.mac_key,
         )
-        joined = _join(Subjects(book), subject, case)
+        # A dry run does nothing that another case would have to wait for.
+        joined = "" if case.dry_run else _join(Subjects(book), subject, case)
         changes["subject"] = subject
         if joined:
             to, changes["joined"], changes["outcome"] = State.CLOSED, joined, "joined"

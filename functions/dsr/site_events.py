@@ -5,20 +5,18 @@ what is left, even where the account's own record is gone already. Of a restored
 count that are on the list of the erased: each person who came back is erased again by a case of its own.
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dsr import casekey, clock
-from dsr.case import Case, Proof, Requester, Right, State, new_case_id
-from dsr.casebook import Casebook, now, seal_requester
+from dsr.case import Requester
+from dsr.casebook import Casebook
 from dsr.datamap.plan import Plan, load
 from dsr.errors import Refused
+from dsr.opening import Opening
 from dsr.plans import keep
 from dsr.settings import read
 from dsr.suppression import Suppression, name_of
-from dsr.workflow import start
 
 ACCOUNT_DELETED, COLLECTION_RESTORED = "account.deleted", "collection.restored"
 
@@ -83,31 +81,10 @@ def _open(settings: Settings, seed: str, requester: Requester, erased_at: dateti
     """Open and start the case of an event; `seed` names it. `erased_at`: when its person was erased
     before."""
     book = Casebook(settings.cases_table, settings.case_keys_table)
+    version = keep(settings.staging_bucket)
+    opening = Opening(book, settings.case_key, settings.request_workflow, version)
     channel = "restore" if erased_at else "site"
-    case_id = new_case_id(hashlib.sha256(seed.encode()).digest()[:10])
-    recipient = casekey.create(case_id, settings.case_keys_table, settings.case_key)
-    regimes = clock.regimes_for(requester.country)
-    at = now()
-    case = Case(
-        case_id=case_id,
-        right=Right.DELETION,
-        state=State.RESOLVING,
-        version=1,
-        received_at=at,
-        due_at=clock.deadline(at, regimes),
-        updated_at=at,
-        regimes=regimes,
-        map_version=keep(settings.staging_bucket),
-        recipient=recipient,
-        sealed=seal_requester(recipient, requester),
-        contacts=(Proof.CONFIRMED,) * len(requester.contacts),
-        approved=True,
-        channel=channel,
-        erased_at=erased_at,
-    )
-    book.open(case, channel)
-    start(book.get(case_id), settings.request_workflow)
-    return case_id
+    return opening.open(seed, requester, channel, erased_at=erased_at).case_id
 
 
 def read_detail(detail: dict[str, Any], plan: Plan) -> Requester:

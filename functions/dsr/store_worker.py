@@ -134,7 +134,7 @@ def check_allowed(case: Case, visit: VisitPlan, verb: str) -> None:
     else:
         deleting = case.state is State.ERASING and case.right is Right.DELETION
         # What it will do has been recorded, and somebody wanted it so.
-        allowed = deleting and bool(case.plan) and case.confirmed_at is not None
+        allowed = deleting and bool(case.plan) and case.confirmed_at is not None and not case.dry_run
     if not allowed or not (case.mailbox_proven or case.approved):
         raise Refused(f"{verb} of visit {visit.visit} of a case that is {case.state}")
 

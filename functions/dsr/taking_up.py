@@ -40,11 +40,11 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
     if case.attempt != event["attempt"]:
         return {"step": REST, "waves": []}
     step = next_step(case)
-    if case.state is State.RECEIVED:
+    if case.state is State.RECEIVED or (case.dry_run and case.version == 1):
         # Kept before anything is done by it: another map may be deployed before the person answers.
         version = plans.keep(settings.staging_bucket)
         if case.map_version != version:
-            book.move(case, case.state, "map_updated", "workflow", map_version=version)
+            case = book.move(case, case.state, "map_updated", "workflow", map_version=version)
     if step == "cool_off" and _may_begin(book, case):
         about = {"plan": digest(case.plan)}
         case = book.move(case, State.ERASING, "erasing_started", "workflow", about, token="", expires_at=None)

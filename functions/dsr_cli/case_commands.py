@@ -2,14 +2,20 @@
 
 import argparse
 import hashlib
+import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
 from dsr.aws import client
-from dsr.case import Case, read_case_id
+from dsr.case import Case, Requester, State, read_case_id
 from dsr.casebook import Casebook
 from dsr.deciding import Desk
-from dsr.errors import Refused
+from dsr.errors import DsrError, Refused
+from dsr.holdbook import Holdbook
+from dsr.holds import Scope, that_stop
+from dsr.opening import Opening, dry_run, may_dry_run
+from dsr.web.desk.words import PLAN_WAITS
 from dsr_cli.stack import outputs
 
 REASONS = ("not_verified", "not_entitled", "unfounded", "excessive")
@@ -17,11 +23,22 @@ REASONS = ("not_verified", "not_entitled", "unfounded", "excessive")
 
 def add_to(commands: Any) -> None:
     """Add `case` and its commands to the parser."""
-    parser = commands.add_parser("case", help="cases: show, retry, judge, leave-out, approve, refuse")
+    parser = commands.add_parser("case", help="cases: show, plan, retry, judge, leave-out, approve, refuse")
     parser.add_argument("--name", default="dsr", help="name of the deployment (default: %(default)s)")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _verb(verbs, "list", "open cases by deadline", _list, needs_case=False)
     _verb(verbs, "show", "how a case stands, store by store, and its history", _show)
+    plan = verbs.add_parser("plan", help="dry run: what a deletion would do; nothing is done")
+    plan.add_argument("case", nargs="?", help="a case of the person")
+    plan.add_argument(
+        "--account",
+        metavar="FIELD=ID",
+        help="or who it is, such as members.members.member_id=m-1",
+    )
+    plan.add_argument(
+        "--wait", type=int, default=300, metavar="SECONDS", help="for the stores (default: %(default)s)"
+    )
+    plan.set_defaults(run=_plan)
     _verb(verbs, "retry", "go on from where it stopped", lambda d, c, _: d.retry(c))
     judge = _verb(
         verbs, "judge", "decide on doubtful matches", lambda d, c, o: d.judge(c, o.collection, o.include)
@@ -60,15 +77,67 @@ def _run(act: Callable[..., Any], options: argparse.Namespace, needs_case: bool)
     if not needs_case:
         act(book)
         return
-    case_id = read_case_id(options.case)
-    if case_id is None:
-        raise Refused(f"{options.case!r} is no reference; one looks like K7Q2-9FXM-3TWD-5BHP")
-    case = book.get(case_id)
+    case = _case(book, options.case)
     if act is _show:
         _show(book, case)
         return
     moved: Case = act(desk, case, options)
     print(f"{moved.case_id}: {moved.state}")
+
+
+def _case(book: Casebook, typed: str) -> Case:
+    case_id = read_case_id(typed)
+    if case_id is None:
+        raise Refused(f"{typed!r} is no reference; one looks like K7Q2-9FXM-3TWD-5BHP")
+    return book.get(case_id)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    """Begin a dry run, and print its plan when it is there."""
+    stack = outputs(options.name)
+    book = Casebook(stack["CasesTable"], stack["CaseKeysTable"])
+    if bool(options.case) == bool(options.account):
+        raise Refused("name a case of the person, or with --account who it is")
+    opening = Opening(book, stack["CaseKey"], stack["RequestWorkflow"])
+    actor = f"agent:{agent_of(client('sts').get_caller_identity()['UserId'])}"
+    of = _case(book, options.case) if options.case else None
+    if of is not None and not may_dry_run(of):
+        raise Refused(f"case {of.case_id}: who it is about is not proven, or not known any more")
+    requester = book.requester(of) if of else _of_account(options.account)
+    case = dry_run(opening, secrets.token_hex(16), requester, actor, of)
+    print(f"{case.case_id}: dry run of a deletion; nothing is changed", flush=True)
+    until = time.monotonic() + options.wait
+    while not case.ended and case.state is not State.NEEDS_ATTENTION:
+        if time.monotonic() > until:
+            raise DsrError(f"no plan within {options.wait} s: see how far it is with `dsr case show`")
+        time.sleep(1)
+        case = book.get(case.case_id)
+    for point in case.attention:
+        raise DsrError(
+            f"{point.visit or 'the case'}: {point.reason} {point.about}; decide it as for any case"
+        )
+    _print_plan(case, Holdbook(book.cases))
+
+
+def _of_account(text: str) -> Requester:
+    field, _, value = text.partition("=")
+    if field.count(".") < 2 or not value:
+        raise Refused(f"{text!r} names no account; one looks like members.members.member_id=m-1")
+    return Requester((), locators={field: [value]})
+
+
+def _print_plan(case: Case, holds: Holdbook) -> None:
+    for path, entry in sorted(case.plan.items()):
+        said = [entry["treatment"], *entry.get("fields", ())]
+        if entry["treatment"] == "keep":
+            said += [f"until {entry['until'] or 'no date'}", f"{entry['reason']} ({entry['law']})"]
+        said += [PLAN_WAITS[entry["waits"]]] if "waits" in entry else []
+        said += [f"{entry['told']} is told"] if "told" in entry else []
+        print(f"  {path:30} {entry['records']:>9,}  {'; '.join(said)}")
+    for hold in that_stop(holds.all(), case, case.plan):
+        print(f"  held: {hold.scope} {hold.target if hold.scope == Scope.COLLECTION else ''} {hold.reason}")
+    if not case.plan:
+        print("  nothing is found")
 
 
 def agent_of(user_id: str) -> str:

@@ -646,6 +646,35 @@ def test_a_plan_the_map_no_longer_knows_is_told_all_the_same() -> None:
     assert "until the law lets us delete it" in open_end.sentence
 
 
+def test_whom_else_we_tell_is_said_and_what_waits_for_a_run(front: Front) -> None:
+    told = {"title": "Parcels", "records": 2, "treatment": "delete", "waits": "task", "told": "the courier"}
+    lake = {"title": "Which pages you opened", "records": 7, "treatment": "delete", "waits": "lake_run"}
+    plan = PLAN | {"courier.parcels": told, "courier.labels": told | {"title": "Labels"}, "lake.visits": lake}
+    browser = front.browser()
+    case_id = planned(front, browser, plan=plan)
+    text = browser.get(f"/requests/{case_id}").text
+    assert "Which pages you opened 7 records In an archive: it goes in the next run over its files" in text
+    assert "Whom else we tell the courier Labels, Parcels They hold data about you too. We ask them" in text
+    assert "Parcels 2 records" not in text, "of them we know no number"
+    front.put(case_id, state=State.ERASED)
+    text = browser.get(f"/requests/{case_id}").text
+    assert "Whom else we told the courier Labels, Parcels" in text
+    assert "In an archive" not in text
+
+
+def test_what_is_held_is_said_before_it_is_confirmed(front: Front) -> None:
+    browser = front.browser()
+    case_id = planned(front, browser)
+    hold = Hold(
+        "ab" * 5, Scope.CASE, case_id, "legal_claim", True, "sub", now(), review=date(2027, 1, 1)
+    )  # fmt: skip
+    Holdbook(front.book.cases).place(hold)
+    text = browser.get(f"/requests/{case_id}").text
+    assert (
+        "What must wait All of it waits until that is settled, since it is needed for a legal claim" in text
+    )
+
+
 def test_copies_of_what_goes_are_named_and_of_what_stays_are_not() -> None:
     plan = a_plan()
     from dataclasses import replace

@@ -197,6 +197,7 @@ def opened(plan: Plan) -> Iterator[World]:
     signing = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     environment = {
         "SIGNING_KEYS": signing,
+        "CASE_KEY": key,
         "CASES_TABLE": CASES,
         "CASE_KEYS_TABLE": KEYS,
         "STAGING_BUCKET": STAGING,

@@ -63,6 +63,7 @@ class Telling:
         return "plan", proof | {
             "step": 4,
             "words": self._words(case),
+            "held": self._held(case),
             "copies": self.frame.requests.copies_under_way(case),
             "cooling": hours(cooling) if cooling else "",
         }

@@ -14,13 +14,14 @@ from dsr.web.shell import Shell, origins
 
 @dataclass(frozen=True)
 class DeskFrame(Shell):
-    """`workflow` is the ARN of the state machine of cases."""
+    """`workflow` is the ARN of the state machine of cases, `case_key` the KMS key of case keys."""
 
     folder: ClassVar[str] = "desk/"
     book: Casebook
     door: DeskDoor
     staging_bucket: str
     workflow: str
+    case_key: str
 
     def page(
         self, request: Request, page: str, answer: int = 200, form_to: tuple[str, ...] = (), **values: Any

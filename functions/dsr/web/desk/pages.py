@@ -54,6 +54,7 @@ class DeskPages:
             Gate("POST", f"{case}/join-accounts", May.WORK, acting.join_accounts),
             Gate("POST", f"{case}/sign-in-again", May.WORK, acting.ask_sign_in_again),
             Gate("POST", f"{case}/approve", May.DECIDE, acting.approve),
+            Gate("POST", f"{case}/dry-run", May.WORK, acting.dry_run),
             Gate("POST", f"{case}/refuse", May.DECIDE, acting.refuse),
             Gate("GET", "/desk/holds", May.LOOK, holding.list),
             Gate("POST", "/desk/holds", May.DECIDE, holding.hold_collection),

@@ -13,7 +13,7 @@ from dsr.case import ENDED, Attention, State, read_case_id
 from dsr.items import from_item, to_item
 
 PAGE = 50  # cases
-_SHOWN = ("case_id", "right", "state", "due_at", "attention", "risk", "tasks")
+_SHOWN = ("case_id", "right", "state", "due_at", "attention", "risk", "tasks", "dry_run")
 
 # What the list can be narrowed to, beside each state by itself.
 WORKING = frozenset(State) - ENDED
@@ -35,6 +35,7 @@ class Row:
     attention: tuple[Attention, ...]
     risk: tuple[str, ...]
     tasks: tuple[str, ...] = ()  # visits that an agent makes by hand
+    dry_run: bool = False
 
 
 def states_of(show: str) -> frozenset[State]:
@@ -85,6 +86,7 @@ def _row(item: dict[str, Any]) -> Row:
         tuple(Attention(**point) for point in item["attention"]),
         tuple(item["risk"]),
         tuple(item.get("tasks", ())),
+        item.get("dry_run", False),
     )
 
 

@@ -18,6 +18,7 @@ from dsr.gathering import parts_of, read_parts
 from dsr.holdbook import Holdbook
 from dsr.holds import REASONS, scopes_of, that_stop
 from dsr.notices.refusals import REFUSALS
+from dsr.opening import may_dry_run
 from dsr.records import at_path, without
 from dsr.staging import Staging
 from dsr.tasks import Tasks
@@ -210,12 +211,14 @@ class Showing:
             can_join=any(p.reason == "two_accounts" for p in case.attention),
             can_sign_in_again=any(p.reason == "sign_in_mismatch" for p in case.attention),
             can_refuse=may_refuse(case),
+            can_dry_run=may_dry_run(case),
             refusals=REFUSALS,
             doubts=self._doubts(plan, case, requester),
             tasks=self._tasks(plan, case) if requester else [],
             works=self._works(plan, case),
             decisions=[(_decided(plan, k), words.say(words.DECISIONS, d)) for k, d in case.decisions.items()],
             history=self._history(case, agent, looks.of(case.case_id)),
+            others={path: _others(plan, path) for path in case.plan},
             holds=that_stop(Holdbook(self.frame.book.cases).all(), case, case.plan),
             hold_scopes=scopes_of(case),
             hold_errors=errors.keys() & {"scope", "reason", "ends", "day", "file"},
@@ -291,6 +294,11 @@ class Showing:
             for look in looks
         ]
         return sorted(lines, key=lambda line: line.at, reverse=True)
+
+
+def _others(plan: Plan, path: str) -> str:
+    """Who else receives the records by the map, and is told nothing by us."""
+    return ", ".join(plan.collections[path].recipients) if path in plan.collections else ""
 
 
 def typed(request: Request) -> dict[str, str]:

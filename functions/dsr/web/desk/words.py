@@ -40,7 +40,12 @@ STATES: dict[str, str] = {
 
 GROUPS = {"person": "Waiting for the desk", "open": "All open", "ended": "Ended lately"}
 RIGHTS = {"access": "Copy of data", "deletion": "Deletion"}
-CHANNELS = {"web": "the public form", "site": "an event of the site itself"}
+CHANNELS = {
+    "web": "the public form",
+    "site": "an event of the site itself",
+    "restore": "a restored or imported collection",
+    "desk": "the desk, as a dry run",
+}
 FOR_WHOM = {"self": "Themselves", "child": "Their child", "other": "Somebody else"}
 CLAIMS = {"name": "Name", "phone": "Phone number", "reference": "Contract number"}
 NEEDS = {"mailbox": "control of the mailbox", "account": "a sign-in with the account"}
@@ -73,6 +78,13 @@ TREATMENTS = {
     "mask": "Masked: the record stays, these fields go",
     "detach": "Detached: the record is shared and stays, without this person",
     "keep": "Kept",
+}
+
+# What a part of a plan waits for.
+PLAN_WAITS = {
+    "lake_run": "waits for the next lake run",
+    "task": "waits for a task of the desk",
+    "answer": "waits for their answer",
 }
 
 DECISIONS = {
@@ -300,6 +312,7 @@ DONE = {
     "task": "The task is closed, and the case goes on.",
     "join-accounts": "Both accounts count as this person’s, and the case goes on.",
     "approve": "Approved: the case goes on.",
+    "dry-run": "The dry run has begun. This is its own case; its plan is here once all stores have answered.",
     "hold": "The hold is placed. A batch of records that is being deleted at this moment may still end.",
     "lift": "The hold is lifted. What it stopped goes on within a quarter of an hour.",
     "refuse": "Refused: the requester is told the reason and their remedies.",
