@@ -2,13 +2,14 @@
 
 Everything up to the network is real: building, signing and checking each call. Only the network and the
 services are left out, so what is measured is what the function itself spends. S3 keeps its objects as files,
-and of a part that it copies from another object says the CRC-32, as S3 does; tables are dictionaries, written
-down when the process ends; KMS wraps by adding nothing. It knows the calls that the benchmarks lead to and no
-others, and it checks no condition: nobody else is there.
+and of a part that it copies from another object says the CRC-32 or the SHA-256, as S3 does; tables are
+dictionaries, written down when the process ends; KMS wraps by adding nothing. It knows the calls that the
+benchmarks lead to and no others, and it checks no condition: nobody else is there.
 """
 
 import atexit
 import base64
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from botocore.handlers import BUILTIN_HANDLERS
 
 _SUBRESOURCES = {"tagging", "list-type", "versions", "uploads", "uploadId"}
 _CHUNK = re.compile(rb"([0-9a-fA-F]+)\r\n")
+_BLOCK = 64 * 1024  # read at once: little, since it counts as memory of the function that is measured
 _GRANTED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
 <AccessKeyId>none</AccessKeyId><SecretAccessKey>none</SecretAccessKey><SessionToken>none</SessionToken>
 <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
@@ -147,7 +149,7 @@ class StandIn:
     def _put_object(self, request: Any, bucket: str, key: str, _: dict[str, str]) -> AWSResponse:
         path = self.path(bucket, key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_body(request))
+        _write(request, path)
         return _said(request, headers={"ETag": _tag(path)})
 
     def _get_object(self, request: Any, bucket: str, key: str, _: dict[str, str]) -> AWSResponse:
@@ -189,39 +191,50 @@ class StandIn:
         return _said(request, "<ListMultipartUploadsResult></ListMultipartUploadsResult>")
 
     def _begin_upload(self, request: Any, bucket: str, key: str, _: dict[str, str]) -> AWSResponse:
-        self._parts.clear()
-        self.path(bucket, key).parent.mkdir(parents=True, exist_ok=True)
-        upload = "<UploadId>one</UploadId>"
-        return _said(request, f"<InitiateMultipartUploadResult>{upload}</InitiateMultipartUploadResult>")
+        if _text(request.headers.get("x-amz-checksum-algorithm", "")) == "SHA256":
+            upload = "sums"  # parts are copied into it for their sums alone, and it is given up
+        else:
+            upload = "one"
+            self._parts.clear()
+            self.path(bucket, key).parent.mkdir(parents=True, exist_ok=True)
+        said = f"<UploadId>{upload}</UploadId>"
+        return _said(request, f"<InitiateMultipartUploadResult>{said}</InitiateMultipartUploadResult>")
+
+    def _abort_upload(self, request: Any, *_: Any) -> AWSResponse:
+        return _said(request, status=204)
 
     def _upload_part(self, request: Any, _bucket: str, _key: str, asked: dict[str, str]) -> AWSResponse:
         number, source = int(asked["partNumber"]), request.headers.get("x-amz-copy-source")
         if source is not None:
-            return self._copy_part(request, number, _text(source))
-        content = _body(request)
-        self.through += len(content)
+            return self._copy_part(request, number, _text(source), asked["uploadId"])
         path = self._root / "parts" / f"{number:05d}"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
-        self._parts[number] = (path, 0, len(content))
-        crc = base64.b64encode(zlib.crc32(content).to_bytes(4, "big")).decode()
-        return _said(request, headers={"ETag": f'"{number}"', "x-amz-checksum-crc32": crc})
+        crc = _write(request, path)
+        self.through += path.stat().st_size
+        self._parts[number] = (path, 0, path.stat().st_size)
+        told = base64.b64encode(crc.to_bytes(4, "big")).decode()
+        return _said(request, headers={"ETag": f'"{number}"', "x-amz-checksum-crc32": told})
 
-    def _copy_part(self, request: Any, number: int, source: str) -> AWSResponse:
+    def _copy_part(self, request: Any, number: int, source: str, upload: str) -> AWSResponse:
         if (self._root / "copies-refused").exists():
             return _said(request, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>", 403)
         bucket, _, key = unquote(source).partition("?")[0].partition("/")
         start, end = map(int, _text(request.headers["x-amz-copy-source-range"])[6:].split("-"))
-        path, crc, left = self.path(bucket, key), 0, end - start + 1
-        self._parts[number] = (path, start, left)
-        with path.open("rb") as file:
+        path, crc, digest, left = self.path(bucket, key), 0, hashlib.sha256(), end - start + 1
+        if upload == "one":
+            self._parts[number] = (path, start, left)
+        with path.open("rb", buffering=0) as file:
             file.seek(start)
             while left:
-                block = file.read(min(left, 1024 * 1024))
-                crc, left = zlib.crc32(block, crc), left - len(block)
-        told = base64.b64encode(crc.to_bytes(4, "big")).decode()
-        said = f'<ETag>"{number}"</ETag><ChecksumCRC32>{told}</ChecksumCRC32>'
-        return _said(request, f"<CopyPartResult>{said}</CopyPartResult>")
+                block = file.read(min(left, _BLOCK))
+                left -= len(block)
+                if upload == "one":
+                    crc = zlib.crc32(block, crc)
+                else:
+                    digest.update(block)
+        kind, sum_ = ("CRC32", crc.to_bytes(4, "big")) if upload == "one" else ("SHA256", digest.digest())
+        told = f"<Checksum{kind}>{base64.b64encode(sum_).decode()}</Checksum{kind}>"
+        return _said(request, f'<CopyPartResult><ETag>"{number}"</ETag>{told}</CopyPartResult>')
 
     def _complete_upload(self, request: Any, bucket: str, key: str, _: dict[str, str]) -> AWSResponse:
         with self.path(bucket, key).open("wb") as made:
@@ -245,6 +258,7 @@ class StandIn:
         "GET uploads": _list_uploads,
         "POST uploads": _begin_upload,
         "PUT uploadId": _upload_part,
+        "DELETE uploadId": _abort_upload,
         "POST uploadId": _complete_upload,
     }
     _JSON_CALLS: ClassVar[dict[str, Callable[..., dict[str, Any]]]] = {
@@ -277,13 +291,27 @@ def _said(
     return AWSResponse(request.url, status, headers or {}, _Raw(content=text.encode()))
 
 
-def _body(request: Any) -> bytes:
-    """What was sent. Over TLS botocore frames it in chunks, with its checksum as a trailer."""
-    sent = request.body if isinstance(request.body, bytes) else request.body.read()
-    if "aws-chunked" not in str(request.headers.get("Content-Encoding", "")):
-        return bytes(sent)
-    pieces, at = [], 0
-    while (head := _CHUNK.match(sent, at)) and (size := int(head[1], 16)):
-        pieces.append(sent[head.end() : head.end() + size])
-        at = head.end() + size + 2
-    return b"".join(pieces)
+def _write(request: Any, path: Path) -> int:
+    """Write what was sent to a file; returns its CRC-32.
+
+    Over TLS botocore frames it in chunks, with its checksum as a trailer, unless it was told the sum.
+    """
+    crc = 0
+    with path.open("wb", buffering=0) as file:
+        for block in _blocks(request):
+            file.write(block)
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+def _blocks(request: Any) -> Iterator[bytes]:
+    if isinstance(request.body, bytes):
+        yield request.body
+    elif "aws-chunked" not in str(request.headers.get("Content-Encoding", "")):
+        while block := request.body.read(_BLOCK):
+            yield block
+    else:
+        sent, at = request.body.read(), 0
+        while (head := _CHUNK.match(sent, at)) and (size := int(head[1], 16)):
+            yield sent[head.end() : head.end() + size]
+            at = head.end() + size + 2

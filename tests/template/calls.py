@@ -29,13 +29,13 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "bundle.copying": {
         # Reading the original is its owner's to allow: where they do not, it passes through.
         "s3.upload_part_copy": [("s3:PutObject", BUNDLE)],
-    },
-    "bundle.upload": {
         "s3.create_multipart_upload": [("s3:PutObject", BUNDLE)],
-        "s3.upload_part": [("s3:PutObject", BUNDLE)],
-        "s3.complete_multipart_upload": [("s3:PutObject", BUNDLE)],
         "s3.abort_multipart_upload": [("s3:AbortMultipartUpload", BUNDLE)],
         "s3.list_multipart_uploads": [("s3:ListBucketMultipartUploads", "BundlesBucket")],
+    },
+    "bundle.upload": {
+        "s3.upload_part": [("s3:PutObject", BUNDLE)],
+        "s3.complete_multipart_upload": [("s3:PutObject", BUNDLE)],
         "s3.list_parts": [("s3:ListMultipartUploadParts", BUNDLE)],
     },
     "casebook": {

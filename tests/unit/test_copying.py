@@ -1,8 +1,9 @@
 """Large originals: copied by S3 into the zip, or passing through in pieces; bundles of several zips.
 
-One answer here is a fake, and says so: neither moto nor the local cloud tells the CRC-32 of a part that it
-copies, as S3 does for an upload made with that checksum. `FakeChecksums` adds it, from the bytes of the
-original. Everything else is real: the parts, their sizes, the object that is made of them.
+One answer here is a fake, and says so: neither moto nor the local cloud tells the CRC-32 or SHA-256 of a part
+that it copies, as S3 does for an upload made with that checksum (AWS, S3 API Reference, CopyPartResult).
+`FakeChecksums` adds it, from the bytes of the original. Everything else is real: the parts, their sizes, the
+object that is made of them.
 """
 
 import base64
@@ -13,7 +14,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -29,10 +30,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from moto.s3 import models as moto_s3
 
-from dsr.bundle import archive as archive_module
 from dsr.bundle import build as build_module
 from dsr.bundle import copying as copying_module
+from dsr.bundle import upload as upload_module
+from dsr.bundle import verifying as verifying_module
 from dsr.bundle import volumes as volumes_module
 from dsr.bundle.archive import Archive
 from dsr.bundle.build import BundleBuilder
@@ -53,6 +56,7 @@ from tests.unit.world import ADA, BUNDLES, World, collection, compiled, store
 
 MIB = 2**20
 TB = 10**12
+UNIT = MIB // 16  # what a test works with that needs no megabytes: see `filmed`
 
 
 # -- sums and plans -----------------------------------------------------------------------------------
@@ -190,20 +194,27 @@ def gathered(here: World, plan: Plan, films: dict[str, bytes]) -> Case:
 
 
 class FakeChecksums:
-    """THE FAKE: adds to the answer of UploadPartCopy the CRC-32 that S3 tells, from the original's bytes.
+    """THE FAKE: adds to the answer of UploadPartCopy the checksum that S3 tells, from the original's bytes.
 
-    `refuse`: from this call on the copy is refused. Counts the bytes that went through us, and by S3 alone.
+    CRC-32 or SHA-256, as the upload was begun. `refuse`: from this call on the copy is refused. `silent`: of
+    an upload with that checksum none is told. Counts the bytes that went through us, and by S3 alone.
     """
 
-    def __init__(self, refuse: int = 10**9) -> None:
-        self.copies, self.refuse = 0, refuse
-        self.through = self.copied = 0
+    def __init__(self, refuse: int = 10**9, silent: str = "") -> None:
+        self.copies, self.refuse, self.silent = 0, refuse, silent
+        self.through = self.copied = self.summed = 0
         self.lie = 0
+        self._kinds: dict[str, str] = {}
         self._call = BaseClient._make_api_call
 
     def __call__(self, client: Any, operation: str, asked: dict[str, Any]) -> Any:
         if operation == "UploadPart":
-            self.through += len(asked["Body"])
+            self.through += asked["Body"].seek(0, io.SEEK_END)
+            asked["Body"].seek(0)
+        if operation == "CreateMultipartUpload":
+            answer = self._call(client, operation, asked)
+            self._kinds[answer["UploadId"]] = asked["ChecksumAlgorithm"]
+            return answer
         if operation != "UploadPartCopy":
             return self._call(client, operation, asked)
         self.copies += 1
@@ -211,14 +222,19 @@ class FakeChecksums:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, operation)
         answer = self._call(client, operation, asked)
         start, end = map(int, asked["CopySourceRange"].removeprefix("bytes=").split("-"))
-        assert end - start + 1 >= LEAST_PART
         s3 = boto3.client("s3", region_name=REGION)
         bucket, _, key = unquote(asked["CopySource"]).partition("/")
         wanted = {"Bucket": bucket, "Key": key, "Range": f"bytes={start}-{end}"}
-        part = self._call(s3, "GetObject", wanted)
-        crc = zlib.crc32(part["Body"].read()) ^ self.lie
-        answer["CopyPartResult"]["ChecksumCRC32"] = base64.b64encode(crc.to_bytes(4, "big")).decode()
-        self.copied += end - start + 1
+        part = self._call(s3, "GetObject", wanted)["Body"].read()
+        if (kind := self._kinds[asked["UploadId"]]) == "CRC32":
+            assert end - start + 1 >= copying_module.LEAST_PART
+            self.copied += end - start + 1
+            said = (zlib.crc32(part) ^ self.lie).to_bytes(4, "big")
+        else:
+            self.summed += end - start + 1
+            said = hashlib.sha256(part).digest()
+        if kind != self.silent:
+            answer["CopyPartResult"][f"Checksum{kind}"] = base64.b64encode(said).decode()
         return answer
 
     @contextmanager
@@ -229,7 +245,7 @@ class FakeChecksums:
 
 
 def built(
-    here: World, plan: Plan, case: Case, ticks: float = float("inf"), limit: int = 10**10
+    here: World, plan: Plan, case: Case, ticks: float = float("inf"), limit: int = 10_000 * UNIT
 ) -> list[dict[str, Any]]:
     """The bundle, made in as many calls as it takes; each has `ticks` looks at the clock."""
     for _ in range(300):
@@ -250,45 +266,82 @@ def opened(part: dict[str, Any]) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(content))
 
 
+def here_uploads() -> list[str]:
+    """The uploads that are under way."""
+    found = boto3.client("s3", region_name=REGION).list_multipart_uploads(Bucket=BUNDLES)
+    return [upload["Key"] for upload in found.get("Uploads", ())]
+
+
 def listed(zipped: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
     return {file["path"]: file for file in json.loads(zipped.read("manifest.json"))["files"]}
 
 
-FILMS = {"f/m1/a.mov": film(36 * MIB + 7), "f/m1/é.mov": film(16 * MIB, 2), "f/m1/short.mov": film(70_000, 3)}
-PIECES = mock.patch.object(copying_module, "_PIECE", 10 * MIB)  # the least is twice S3's
+def films_of(unit: int) -> dict[str, bytes]:
+    return {
+        "f/m1/a.mov": film(36 * unit + 7),
+        "f/m1/é.mov": film(16 * unit, 2),
+        "f/m1/short.mov": film(70_000, 3),
+    }
 
 
-@pytest.fixture(scope="module")
-def filmed(here: World, plan: Plan) -> Iterator[None]:
-    with PIECES:
+FILMS = films_of(UNIT)
+
+
+@contextmanager
+def in_units(unit: int) -> Iterator[None]:
+    """All sizes a sixteenth of what they are, S3's least part in moto included: the rules are the same."""
+    with ExitStack() as stack:
+        for module, name, size in (
+            (moto_s3, "S3_UPLOAD_PART_MIN_SIZE", 5), (copying_module, "LEAST_PART", 5),
+            (upload_module, "LEAST_PART", 5), (copying_module, "HEAD", 5),
+            (build_module, "HEAD", 5), (build_module, "WORTH_COPYING", 16),
+            (copying_module, "_PART", 10), (copying_module, "PIECE", 24), (build_module, "PIECE", 24),
+            (verifying_module, "PIECE", 24), (volumes_module, "_SLACK", 1),
+        ):  # fmt: skip
+            stack.enter_context(mock.patch.object(module, name, size * unit))
         yield
 
 
-@pytest.mark.usefixtures("filmed")
+@pytest.fixture
+def filmed() -> Iterator[None]:
+    with in_units(UNIT):
+        yield
+
+
+@pytest.mark.parametrize("unit", [MIB, UNIT])
 def test_of_each_large_file_only_the_beginning_passes_through(
-    here: World, plan: Plan, tmp_path: Path
+    here: World, plan: Plan, tmp_path: Path, unit: int
 ) -> None:
-    case = gathered(here, plan, FILMS)
-    with FakeChecksums().installed() as fake:
+    """Once with the sizes that S3 has."""
+    films = films_of(unit)
+    case = gathered(here, plan, films)
+    with in_units(unit), FakeChecksums().installed() as fake:
         [part] = built(here, plan, case)
-    zipped = opened(part)
-    for key, content in FILMS.items():
-        assert zipped.read(f"files/files/{key.rpartition('/')[2]}") == content
-    large = [content for content in FILMS.values() if len(content) >= WORTH_COPYING]
-    assert fake.copied == sum(map(len, large)) - HEAD * len(large)
-    assert fake.through == part["size"] - fake.copied
-    path = tmp_path / "x.zip"
-    path.write_bytes(zipped.fp.getvalue())  # type: ignore[union-attr]
+        path = tmp_path / "x.zip"
+        path.write_bytes(opened(part).fp.getvalue())  # type: ignore[union-attr]
+        assert verify_bundle([path], PEM).faults == []
     check_zip(path)
+    zipped = opened(part)
+    for key, content in films.items():
+        assert zipped.read(f"files/files/{key.rpartition('/')[2]}") == content
+    large = [content for content in films.values() if len(content) >= 16 * unit]
+    assert fake.copied == sum(map(len, large)) - 5 * unit * len(large)
+    assert fake.through == part["size"] - fake.copied
     # Whoever reads it from front to end finds the sums before the bytes.
     assert all(not zipped.getinfo(f"files/files/{n}").flag_bits & 8 for n in ("a.mov", "é.mov"))
     files = listed(zipped)
-    assert files["files/files/a.mov"] == {
-        "path": "files/files/a.mov", "size": len(FILMS["f/m1/a.mov"]), "sha256": "",
-        "crc32": f"{zlib.crc32(FILMS['f/m1/a.mov']):08x}",
+    long, middle = films["f/m1/a.mov"], films["f/m1/é.mov"]
+    assert files["files/files/é.mov"] == {
+        "path": "files/files/é.mov", "size": len(middle), "sha256": hashlib.sha256(middle).hexdigest(),
     }  # fmt: skip
-    assert files["files/files/short.mov"]["sha256"]
-    assert verify_bundle([path], PEM).faults == []
+    assert files["files/files/a.mov"] == {
+        "path": "files/files/a.mov", "size": len(long), "sha256": "",
+        "pieces": [hashlib.sha256(piece).hexdigest() for piece in (long[: 24 * unit], long[24 * unit :])],
+        "crc32": f"{zlib.crc32(long):08x}",
+    }  # fmt: skip
+    assert all(file["sha256"] or file.get("pieces") for file in files.values())
+    assert fake.summed == sum(map(len, large))
+    assert here_uploads() == [], "what was copied for its sum alone is gone"
 
 
 @pytest.mark.usefixtures("filmed")
@@ -337,10 +390,14 @@ def test_killed_at_any_call_while_it_copies_the_zip_is_whole(here: World, plan: 
 
 
 @pytest.mark.usefixtures("filmed")
-@pytest.mark.parametrize("why", ["refused", "refused later", "no checksum", "another checksum", "changed"])
+@pytest.mark.parametrize(
+    "why", ["refused", "refused later", "no checksum", "no sum", "another checksum", "changed"]
+)
 def test_what_s3_may_not_copy_passes_through(here: World, plan: Plan, why: str) -> None:
     case = gathered(here, plan, FILMS)
-    fake = FakeChecksums({"refused": 0, "refused later": 2}.get(why, 10**9))
+    fake = FakeChecksums(
+        {"refused": 0, "refused later": 2}.get(why, 10**9), "SHA256" if why == "no sum" else ""
+    )
     fake.lie = why == "another checksum"
     if why == "no checksum":  # as moto and the local cloud answer
         [part] = built(here, plan, case)
@@ -366,7 +423,8 @@ def test_what_s3_may_not_copy_passes_through(here: World, plan: Plan, why: str) 
     zipped = opened(part)
     assert {n: zipped.read(f"files/files/{n.rpartition('/')[2]}") for n in FILMS} == FILMS
     assert zipped.testzip() is None
-    assert all(file["sha256"] for file in listed(zipped).values()), "and is hashed then"
+    assert all(file["sha256"] or file["pieces"] for file in listed(zipped).values()), "and is hashed then"
+    assert here_uploads() == []
     if why == "refused":
         assert fake.copies <= 8, "one denial is enough for the store"
 
@@ -377,10 +435,10 @@ def test_what_takes_longer_than_a_call_goes_on_within_the_file(
 ) -> None:
     case = gathered(here, plan, FILMS)
     with (
-        mock.patch.object(archive_module, "PIECE", 6 * MIB),
-        mock.patch.object(build_module, "PIECE", 6 * MIB),
+        in_units(UNIT),
+        mock.patch.object(build_module, "PIECE", 6 * UNIT),
         mock.patch.object(build_module, "WORTH_COPYING", 2**50),
-        mock.patch("dsr.bundle.verifying.PIECE", 6 * MIB),
+        mock.patch.object(verifying_module, "PIECE", 6 * UNIT),
     ):
         [part] = built(here, plan, case, ticks)
         zipped = opened(part)
@@ -393,11 +451,11 @@ def test_what_takes_longer_than_a_call_goes_on_within_the_file(
         pieces = listed(zipped)["files/files/a.mov"]["pieces"]
         content = FILMS["f/m1/a.mov"]
         assert pieces == [
-            hashlib.sha256(content[at : at + 6 * MIB]).hexdigest() for at in range(0, len(content), 6 * MIB)
+            hashlib.sha256(content[at : at + 6 * UNIT]).hexdigest() for at in range(0, len(content), 6 * UNIT)
         ]
         # A byte changed in the middle: zip readers see it by the CRC-32, and so do we.
         damaged = bytearray(path.read_bytes())
-        at = damaged.index(content[:MIB]) + 9 * MIB
+        at = damaged.index(content[:UNIT]) + 9 * UNIT
         damaged[at] ^= 1
         path.write_bytes(damaged)
         faults = verify_bundle([path], PEM).faults
@@ -413,12 +471,12 @@ def test_what_takes_longer_than_a_call_goes_on_within_the_file(
 def test_a_large_bundle_comes_in_several_zips_each_whole_by_itself(
     here: World, plan: Plan, tmp_path: Path, ticks: float
 ) -> None:
-    films = {f"f/m1/{n}.mov": film(7 * MIB, n) for n in range(5)} | {"f/m1/long.mov": film(25 * MIB, 9)}
+    films = {f"f/m1/{n}.mov": film(7 * UNIT, n) for n in range(5)} | {"f/m1/long.mov": film(25 * UNIT, 9)}
     case = gathered(here, plan, films)
-    with mock.patch.object(volumes_module, "_SLACK", MIB), FakeChecksums().installed():
-        made = built(here, plan, case, ticks, limit=20 * MIB)
+    with FakeChecksums().installed():
+        made = built(here, plan, case, ticks, limit=20 * UNIT)
     assert [part["key"].rpartition("/")[2] for part in made] == ["x.zip", "x-2.zip", "x-3.zip", "x-4.zip"]
-    assert [part["size"] > 20 * MIB for part in made] == [False, False, False, True], "one file is not cut"
+    assert [part["size"] > 20 * UNIT for part in made] == [False, False, False, True], "one file is not cut"
     paths = []
     found: dict[str, bytes] = {}
     for number, part in enumerate(made, 1):

@@ -25,7 +25,6 @@ _KEPT = (
 )
 _LARGE = 2**31 - 1
 _SUMS_FOLLOW, _DESCRIPTOR = 0x08, 0x08074B50  # of the zip format: sizes and sums stand after the bytes
-PIECE = 512 * 1024 * 1024  # of a stored file: between two of them the work may be put aside
 _CHUNK = 256 * 1024  # bytes that are compressed, hashed and sent on at once
 
 
@@ -35,9 +34,9 @@ class Member:
 
     path: str
     size: int
-    sha256: str  # empty for a file that did not go through us at once
-    pieces: tuple[str, ...] = ()  # SHA-256 of each PIECE of it, where it went through us in pieces
-    crc32: str = ""  # in hexadecimal, of a file without SHA-256
+    sha256: str  # empty for a file of more than one PIECE, whose sum nobody has
+    pieces: tuple[str, ...] = ()  # then the SHA-256 of each PIECE of it
+    crc32: str = ""  # in hexadecimal, of a file without `sha256`
 
 
 @dataclass
@@ -129,15 +128,17 @@ class Archive:
         info.flag_bits |= _SUMS_FOLLOW
         return info
 
-    def add_copied(self, path: str, first: bytes, copying: Copying, size: int, sha256: str) -> Member:
-        """A stored file of which S3 has copied all but the `first` bytes into the upload."""
+    def add_copied(self, path: str, first: bytearray, copying: Copying, size: int) -> Member:
+        """A stored file of which S3 has copied all but the `first` bytes, which the upload takes over."""
         info = _info(path)
         info.header_offset = self._upload.tell()
         info.CRC = copying.crc(zlib.crc32(first))
         info.compress_size = info.file_size = size
-        self._upload.insert(info.FileHeader() + first, copying.copied, size - len(first))
+        self._upload.insert(info.FileHeader(), first, copying.copied, size - len(first))
         self._list(info)
-        return Member(path, size, sha256, (), "" if sha256 else f"{info.CRC:08x}")
+        if len(copying.sums) == 1:
+            return Member(path, size, copying.sums[0])
+        return Member(path, size, "", tuple(copying.sums), f"{info.CRC:08x}")
 
     def _list(self, info: zipfile.ZipInfo) -> None:
         self._zip.filelist.append(info)

@@ -4,13 +4,14 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from dsr.aws import client_as
-from dsr.bundle.archive import PIECE, Entry
-from dsr.bundle.copying import HEAD, WORTH_COPYING, CannotCopyError, Copying, copy_some, plan_copies
+from dsr.bundle.archive import Entry
+from dsr.bundle.copying import HEAD, PIECE, WORTH_COPYING, CannotCopyError, Copier, Copying
 from dsr.bundle.datafiles import FILE, SliceWriter, Table
 from dsr.bundle.names import safe_name
 from dsr.bundle.originals import read_head, read_range
@@ -285,29 +286,28 @@ class BundleBuilder:
         Raises CannotCopyError if it has to pass through.
         """
         upload, size = self._volumes.upload, original["size"]
+        store = self._store_of(collection)
         if progress.copying:
             copying = Copying(**progress.copying)
         else:
-            etag = read_head(self._store_of(collection), collection.path, original).etag
-            ranges = plan_copies(size, upload.share(size, self._volumes.limit))
-            copying = Copying(etag, [list(r) for r in ranges])
-        if not copying.ranges:
-            raise CannotCopyError("more parts than there are")
+            known = read_head(store, collection.path, original)
+            copying = Copying.plan(size, upload.share(size, self._volumes.limit), known.etag, known.sha256)
         lies = {"Bucket": original["bucket"], "Key": original["object_key"]}
         lies |= {"VersionId": original["version"]} if original["version"] else {}
-        source = {"CopySource": lies, "CopySourceIfMatch": copying.etag}
-        while not copying.done:
-            copy_some(copying, upload.target, source, upload.first_copied)
-            if self._is_late() and not copying.done:
-                progress.copying = asdict(copying)
-                return False
-        store = self._store_of(collection)
+        with closing(Copier(copying, upload.target, lies, upload.first_copied)) as copier:
+            while not copying.done:
+                copier.copy_some()
+                if self._is_late() and not copying.done:
+                    progress.copying = asdict(copying)
+                    return False
         known = read_head(store, collection.path, original, copying.etag)
-        first = b"".join(read_range(store, collection.path, original, copying.etag, 0, HEAD))
+        first = bytearray()
+        for chunk in read_range(store, collection.path, original, copying.etag, 0, HEAD):
+            first += chunk
         if known.crc is not None and known.crc != copying.crc(zlib.crc32(first)):
             # One of the two is wrong, and nobody can tell which: the bytes themselves are asked.
             raise CannotCopyError("another checksum than S3 keeps")
-        self._volumes.add(self._volumes.archive.add_copied(path, first, copying, size, known.sha256))
+        self._volumes.add(self._volumes.archive.add_copied(path, first, copying, size))
         progress.copying = {}
         return True
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from dsr.bundle.checksums import from_s3
 from dsr.errors import StoreFault
 
-_CHUNK = 1024 * 1024
+_CHUNK = 256 * 1024
 _GONE = ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "404", "405")
 _CHANGED = ("PreconditionFailed", "InvalidRange", "412", "416")
 _REFUSED = ("AccessDenied", "403", "Forbidden")

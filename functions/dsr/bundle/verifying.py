@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dsr.bundle.archive import PIECE, Member
+from dsr.bundle.archive import Member
+from dsr.bundle.copying import PIECE
 from dsr.bundle.signature import MANIFEST, SIGNATURE
 from dsr.errors import DsrError
 from dsr.signing import SignatureError, fits
@@ -113,6 +114,9 @@ def _file_faults(archive: zipfile.ZipFile | None, name: str, said: Member) -> It
     if archive is None:
         yield f"{name} is missing"
         return
+    if not (said.sha256 or said.pieces):
+        yield f"{name} has no SHA-256 in the manifest: nobody vouches for what is in it"
+        return
     try:
         length, sums = _summed(archive, name, said)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
@@ -143,9 +147,8 @@ def _summed(archive: zipfile.ZipFile, name: str, said: Member) -> tuple[int, Mem
                 whole.update(chunk)
                 continue
             crc = zlib.crc32(chunk, crc)
-            if said.pieces:
-                piece.update(chunk)
-                if length % PIECE == 0 or length == said.size:
-                    pieces.append(piece.hexdigest())
-                    piece = hashlib.sha256()
+            piece.update(chunk)
+            if length % PIECE == 0 or length == said.size:
+                pieces.append(piece.hexdigest())
+                piece = hashlib.sha256()
     return length, Member(name, length, whole.hexdigest(), tuple(pieces), f"{crc:08x}")
