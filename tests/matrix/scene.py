@@ -28,8 +28,10 @@ from dsr.datamap.plan import Plan
 from dsr.resolving import resolve
 from dsr.stores import registry
 from tests.conftest import REGION
+from tests.matrix import inside
 from tests.matrix.gremlin import Killed
-from tests.unit.world import BUNDLES, World, collection, compiled, opened, store
+from tests.tables import table
+from tests.unit.world import BUNDLES, CASES, KEYS, STAGING, World, collection, compiled, opened, store
 
 TRIES = 6  # of a step, as in the workflow's Retry
 PEOPLE = ("ada", "bob")
@@ -156,9 +158,8 @@ class Scene:
 
     def stores(self) -> dict[str, Any]:
         """Everything that every store holds, old versions included."""
-        dynamodb = client("dynamodb")
         held: dict[str, Any] = {
-            table: sorted(json.dumps(i, sort_keys=True) for i in dynamodb.scan(TableName=table)["Items"])
+            table: sorted(json.dumps(item, sort_keys=True) for item in inside.items(table))
             for table in ("members", "devices")
         }
         listed = client("s3").list_object_versions(Bucket="shop-files")
@@ -184,8 +185,7 @@ class Scene:
 
     def standing(self, case_id: str) -> dict[str, Any]:
         """All on which the rest of the case depends, but for times: what stands alike ends alike."""
-        case, book = self.world.book.get(case_id), self.world.book
-        staging = self.world.staging(case)
+        case, book = self.world.book.get(case_id), inside.Parts(CASES, KEYS)
         kept = vars(case) | {
             "version": 0,
             "sealed": "",
@@ -202,7 +202,7 @@ class Scene:
                 (e.name, e.was, e.now, {k: v for k, v in e.about.items() if k != "certificate"})
                 for e in book.events(case_id)
             ],
-            "staged": {name: (staging.get(name) or b"").decode() for name in staging.names("")},
+            "staged": inside.Staged(STAGING, KEYS, case).all(),
         }
         for work in ("visit", "freeze@", "erase@", "gather@"):
             held[work] = [
@@ -210,8 +210,7 @@ class Scene:
                 for part in book.parts(case_id, work)
             ]
         if case.certificate:
-            body = client("s3").get_object(Bucket=BUNDLES, Key=case.certificate)["Body"]
-            certificate = json.load(body)["certificate"]
+            certificate = json.loads(inside.objects(BUNDLES)[case.certificate])["certificate"]
             # What binds it to its person is another word each time.
             held["certificate"] = {
                 k: v for k, v in certificate.items() if not k.endswith("_at") and k != "subject"
@@ -303,29 +302,8 @@ def _fill(scene: Scene) -> None:
 
 
 def _tables() -> None:
-    dynamodb = boto3.client("dynamodb", REGION)
-    dynamodb.create_table(
-        TableName="members",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("id", "email")],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "by-email",
-                "KeySchema": [{"AttributeName": "email", "KeyType": "HASH"}],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
-    dynamodb.create_table(
-        TableName="devices",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[
-            {"AttributeName": "member", "KeyType": "HASH"},
-            {"AttributeName": "device", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("member", "device")],
-    )
+    table("members", "id", indexes={"by-email": ("email",)})
+    table("devices", "member", "device")
     s3 = boto3.client("s3", REGION)
     s3.create_bucket(Bucket="shop-files")
     s3.put_bucket_versioning(Bucket="shop-files", VersioningConfiguration={"Status": "Enabled"})

@@ -6,6 +6,7 @@ mark of the retry may stay), the copy goes on to the end. Of a call that changes
 and one after are the same.
 """
 
+import gc
 import json
 import os
 from collections import Counter
@@ -31,8 +32,10 @@ def company(postgres: str, tmp_path: Path) -> Iterator[Scene]:
 def in_a_fork(work: Callable[[], Any]) -> Any:
     """What `work` returns (JSON), done in a copy of this process: nothing of it is left here."""
     reads, writes = os.pipe()
+    gc.freeze()  # a collection in the copy would write to, and so copy, all that the two share
     child = os.fork()
     if not child:
+        gc.disable()
         try:
             said = json.dumps({"said": work()})
         except BaseException as error:  # noqa: BLE001  told to the parent, which fails the test
@@ -54,9 +57,26 @@ def ways(call: str) -> list[Way]:
     return [way for way in Way if not (reads and way in AFTER)]
 
 
-def test_whichever_call_fails_in_whichever_way_the_end_is_the_same(
-    company: Scene, capsys: pytest.CaptureFixture[str]
-) -> None:
+class TestEvenSteps:
+    """Every other step, so that two workers can have a half each."""
+
+    def test_whichever_call_fails_in_whichever_way_the_end_is_the_same(
+        self, company: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fail_every_call(company, capsys, 0)
+
+
+class TestOddSteps:
+    """The other half."""
+
+    def test_whichever_call_fails_in_whichever_way_the_end_is_the_same(
+        self, company: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fail_every_call(company, capsys, 1)
+
+
+def fail_every_call(company: Scene, capsys: pytest.CaptureFixture[str], share: int) -> None:
+    """Fail each call of every second step (from `share` on) in each way, and compare the ends."""
     before = company.stores()
     case_id = company.ask()
     hang_up()
@@ -85,6 +105,10 @@ def test_whichever_call_fails_in_whichever_way_the_end_is_the_same(
     assert _of_bob(end) == _of_bob(before)
     with loose(gremlin):
         for number, step in enumerate(company.steps(case_id)):
+            if number % 2 != share:
+                step()
+                hang_up()
+                continue
             rows = company.rows()
             calls, wanted = in_a_fork(lambda step=step: undisturbed(step))
             for at, call in enumerate(calls):
@@ -103,7 +127,7 @@ def test_whichever_call_fails_in_whichever_way_the_end_is_the_same(
     with capsys.disabled():
         print(f"\nkill matrix: {tried.total()} failures tried, {further} of them to the end: {dict(tried)}")  # noqa: T201
     assert wrong == []
-    assert tried.total() > 400
+    assert tried.total() > 250
 
 
 def _of_bob(state: dict[str, Any]) -> list[str]:

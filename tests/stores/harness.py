@@ -26,6 +26,7 @@ from dsr.stores.lake.store import LakeStore
 from dsr.stores.s3 import S3Store
 from dsr.stores.sql import SQLStore
 from tests.stores import data_api, mariadb
+from tests.tables import table
 
 REGION = "us-east-1"
 ME, NEIGHBOUR = "m-1", "m-11"  # one id begins like the other: no prefix may match
@@ -74,16 +75,7 @@ class DynamoDBHarness:
         self.way = Way("owner", parent="a.b.c")
         self.collection = collection("items", ("owner", "item"), self.way, table="items")
         self.store = DynamoDBStore(plan("dynamodb"))
-        self._client = boto3.client("dynamodb", region_name=REGION)
-        self._client.create_table(
-            TableName="items",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[
-                {"AttributeName": "owner", "KeyType": "HASH"},
-                {"AttributeName": "item", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("owner", "item")],
-        )
+        self._client = table("items", "owner", "item")
 
     def add(self, owner: str, count: int) -> list[str]:
         names = [f"{owner}/{n:05d}" for n in range(count)]
@@ -112,20 +104,7 @@ class DynamoDBIndexHarness(DynamoDBHarness):
         self.way = Way("owner", Identity("email", "lower", verified=True))
         self.collection = collection("items", "item", self.way, table="items", indexes={"owner": "by-owner"})
         self.store = DynamoDBStore(plan("dynamodb"))
-        self._client = boto3.client("dynamodb", region_name=REGION)
-        self._client.create_table(
-            TableName="items",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "item", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("owner", "item")],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "by-owner",
-                    "KeySchema": [{"AttributeName": "owner", "KeyType": "HASH"}],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
+        self._client = table("items", "item", indexes={"by-owner": ("owner",)})
 
 
 class S3Harness:

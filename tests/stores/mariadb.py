@@ -13,6 +13,7 @@ from typing import Any
 import pymysql
 
 from infra.local.processes import free_port
+from tests.servers import ends_with_us
 
 HOST, USER, PASSWORD, DATABASE = "127.0.0.1", "shop", "a password", "shop"
 _WAIT_SECONDS = 60
@@ -72,8 +73,9 @@ def running(folder: Path) -> Iterator[Server]:
         stdout=log, stderr=log,
     )  # fmt: skip
     try:
-        _make_owner(socket, process, folder / "log")
-        yield Server(port)
+        with ends_with_us(process.pid, "TERM"):
+            _make_owner(socket, process, folder / "log")
+            yield Server(port)
     finally:
         process.terminate()
         process.wait(30)

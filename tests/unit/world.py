@@ -24,6 +24,7 @@ from dsr.datamap.compile import compile_file
 from dsr.datamap.plan import Plan, to_json
 from dsr.staging import Staging
 from tests.conftest import REGION
+from tests.tables import table
 
 SUPPRESSION = "dsr-suppression"
 CASES, KEYS, STAGING, BUNDLES = "dsr-cases", "dsr-case-keys", "dsr-staging", "dsr-bundles"
@@ -174,18 +175,8 @@ def opened(plan: Plan) -> Iterator[World]:
             },
         ],
     )
-    dynamodb.create_table(
-        TableName=KEYS,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "case_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "case_id", "KeyType": "HASH"}],
-    )
-    dynamodb.create_table(
-        TableName=SUPPRESSION,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-    )
+    table(KEYS, "case_id")
+    table(SUPPRESSION, "id")
     working_key.working_key.cache_clear()
     s3 = boto3.client("s3", region_name=REGION)
     for bucket in (STAGING, BUNDLES):
