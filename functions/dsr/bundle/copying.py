@@ -103,9 +103,10 @@ class Copying:
 
 def begin_upload(**asked: str) -> str:
     """Begin an upload, asked for as S3's own call says; what earlier attempts left there is thrown away."""
-    s3, where = client("s3"), {"Bucket": asked["Bucket"]}
-    for stale in s3.list_multipart_uploads(**where, Prefix=asked["Key"]).get("Uploads", ()):
-        s3.abort_multipart_upload(**where, Key=stale["Key"], UploadId=stale["UploadId"])
+    s3 = client("s3")
+    bucket = asked["Bucket"]
+    for stale in s3.list_multipart_uploads(Bucket=bucket, Prefix=asked["Key"]).get("Uploads", ()):
+        s3.abort_multipart_upload(Bucket=bucket, Key=stale["Key"], UploadId=stale["UploadId"])
     return str(s3.create_multipart_upload(**asked)["UploadId"])
 
 
