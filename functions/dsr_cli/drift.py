@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from dsr.datamap.plan import Collection, Plan, Store
-from dsr.stores.looking import Holdings
+from dsr.errors import StoreFault
+from dsr.stores.base import Store as Opened
+from dsr.stores.looking import Holdings, as_collection, own
+from dsr.stores.registry import open_store
 from dsr_cli.guessing import guess
 
 _SAMPLE = 50
@@ -14,32 +17,47 @@ _DEPTH = 3
 # Keys of a mapping that are themselves data (ids, addresses) are not told.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z_-]{0,39}[0-9]{0,2}")
 _MOST_KEYS = 40
+# What AWS itself notes of each object or user: nobody added it.
+_NOTED = {
+    "s3": {"object_key", "size", "content_type", "last_modified"},
+    "cognito": {"username", "status", "enabled", "created_at", "updated_at"},
+}
 
 
 def drift(plan: Plan, store: Store, held: Holdings, count: int = _SAMPLE) -> Iterator[str]:
-    """One line for each thing of the store that the map does not mention."""
-    named = {
-        holding: c for c in plan.collections.values() if c.store == store.name for holding in _named(store, c)
-    }
+    """One line for each thing of the store that the map does not mention.
+
+    `held`: what there is at all, as far as the store tells. What the map names is sampled in any case.
+    """
+    opened = open_store(own(store))
+    known: dict[str, list[Collection]] = defaultdict(list)
+    for collection in plan.collections.values():
+        if collection.store == store.name:
+            known[_named(store, collection)].append(collection)
+    for collections in known.values():
+        try:
+            records = opened.sample(collections[0], count)
+        except StoreFault as fault:
+            yield f"{collections[0].path}: not sampled: {fault}"
+            continue
+        yield from _fields(store, collections, [record.values for record in records])
     for holding in held.names:
-        known = [c for name, c in named.items() if _covers(store, name, holding)]
-        if not known:
-            yield f"{store.name}: {held.noun} {holding} is not in the map{_hint(held.sample(holding, count))}"
-        elif store.kind not in ("s3", "lake"):
-            yield from _fields(known, held.sample(holding, count))
+        if not any(_covers(store, name, holding) for name in known):
+            told = _hint(opened, store, holding, count)
+            yield f"{store.name}: {held.noun} {holding} is not in the map{told}"
 
 
-def _named(store: Store, collection: Collection) -> tuple[str, ...]:
+def _named(store: Store, collection: Collection) -> str:
     """How the store calls what the collection is."""
     match store.kind:
         case "s3":
-            return (collection.options["key_template"].partition("{")[0],)
+            return str(collection.options["key_template"].partition("{")[0])
         case "lake":
-            return (collection.options["prefix"],)
+            return str(collection.options["prefix"])
         case "cognito":
-            return (store.connection["user_pool"],)
+            return str(store.connection["user_pool"])
         case _:
-            return (collection.options["table"],)
+            return str(collection.options["table"])
 
 
 def _covers(store: Store, named: str, holding: str) -> bool:
@@ -48,15 +66,17 @@ def _covers(store: Store, named: str, holding: str) -> bool:
     return named in (holding, f"public.{holding}")
 
 
-def _hint(records: list[dict[str, Any]]) -> str:
+def _hint(opened: Opened, store: Store, holding: str, count: int) -> str:
     """What the most telling fields of a holding seem to be."""
-    told = [f"{name}: {said}" for name, said in _guesses(records) if said]
+    collection = as_collection(store, holding)
+    records = opened.sample(collection, count) if collection else ()
+    told = [f"{name}: {said}" for name, said in _guesses([r.values for r in records]) if said]
     return f" ({'; '.join(told[:5])})" if told else ""
 
 
-def _fields(known: list[Collection], records: list[dict[str, Any]]) -> Iterator[str]:
+def _fields(store: Store, known: list[Collection], records: list[dict[str, Any]]) -> Iterator[str]:
     """Fields of the records that none of the collections there names, nor the fields above or below it."""
-    mentioned = {name for c in known for name in (*c.fields, *c.key)}
+    mentioned = {name for c in known for name in (*c.fields, *c.key)} | _NOTED.get(store.kind, set())
     for name, said in _guesses(records):
         if not any(_within(name, m) or _within(m, name) for m in mentioned):
             seems = f", it seems to be {said}" if said else ""

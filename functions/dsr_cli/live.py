@@ -23,7 +23,6 @@ _NOBODY = (
     *("nobody-dsr-map-check@invalid.example", -987654321),
     *("00000000-0000-0000-0000-00000000d5e0", "1801-01-01T00:00:00+00:00"),
 )
-_PATIENT = frozenset({"lake"})  # a look-up there reads files: said, not done
 
 
 def live_faults(plan: Plan) -> Iterator[str]:
@@ -34,9 +33,6 @@ def live_faults(plan: Plan) -> Iterator[str]:
             continue
         if kind.workers and store.role:
             yield from _role_faults(plan, store)
-        if store.kind in _PATIENT:
-            yield f"{store.name}: not looked into: a {store.kind} answers by reading its files"
-            continue
         yield from _store_faults(plan, _reachable(store))
         yield from _expiry_faults(plan, store)
 

@@ -44,6 +44,19 @@ def test_finds_all_of_one_person_and_nothing_of_another(store: Harness) -> None:
     assert sorted(found) == sorted(mine)
 
 
+def test_a_sample_is_of_some_records_with_all_their_fields(store: Harness) -> None:
+    store.add(ME, 3)
+    sample = store.store.sample(store.collection, 2)
+    assert len(sample) == 2
+    assert all(set(store.collection.fields) <= set(record.values) for record in sample)
+
+
+def test_a_sample_of_what_is_not_there_is_an_error(store: Harness) -> None:
+    store.break_collection()
+    with pytest.raises(StoreFault):
+        store.store.sample(store.collection, 2)
+
+
 def test_finds_nothing_for_who_has_nothing(store: Harness) -> None:
     store.add(NEIGHBOUR, 3)
     assert names(store, pages(store, ME)) == []

@@ -1,12 +1,15 @@
 """`dsr map check --live` and `dsr map scan`: on moto's AWS and a real PostgreSQL, right and then broken."""
 
+import io
 import json
 import re
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dsr.datamap.compile import compile_file
@@ -18,13 +21,6 @@ from tests.unit.test_docs import ROOT
 REGION = "eu-west-1"
 STORES, BOOKSHOP = ROOT / "docs/examples/stores.yaml", ROOT / "docs/examples/bookshop.yaml"
 Out = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_open() -> Iterator[None]:
-    registry._open.clear()
-    yield
-    registry._open.clear()
 
 
 def table(name: str, *keys: str, indexes: dict[str, str] | None = None) -> None:
@@ -95,6 +91,7 @@ def tell_secret(name: str, uri: str) -> None:
 
 def run(verb: str, path: Any, values: dict[str, str], capsys: Out, *more: str) -> tuple[int, list[str]]:
     words = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+    registry._open.clear()  # each command is a process of its own
     status = main(["map", verb, str(path), *words, *more])
     out = capsys.readouterr()
     return status, [line.strip() for line in (out.out + out.err).splitlines()]
@@ -118,7 +115,7 @@ def test_a_database_that_is_as_the_map_says_and_one_that_is_not(
         status, said = run("scan", BOOKSHOP, values, capsys)
         assert status == 1
         assert said[0].startswith("bookshop: table stock is not in the map")
-        assert said[1:] == ["dsr: 1 things are not in the map: add them, or leave them out on purpose"]
+        assert said[1:] == ["dsr: 1 things are not as the map says: add them, or leave them out on purpose"]
 
         # The shop goes on: a table, a column, and an index that somebody dropped.
         connection.execute("CREATE TABLE waitlist (id integer PRIMARY KEY, contact text)")
@@ -135,7 +132,6 @@ def test_a_database_that_is_as_the_map_says_and_one_that_is_not(
         for value in ("ada", "bob", "4420794600"):
             assert value not in told.lower(), "no value is told"
 
-    registry._open.clear()
     status, said = run("check", BOOKSHOP, values, capsys, "--live")
     assert status == 1
     assert "bookshop.purchase: missing index: bookshop: table purchase: index on reader_id" in said
@@ -150,7 +146,8 @@ def test_stores_of_aws_and_their_roles(cloud: None, database: str, capsys: Out) 
     table("customers", "customer_id", indexes={"by-email": "email"})
     s3 = boto3.client("s3", region_name=REGION)
     s3.create_bucket(Bucket="hollowoak-pictures", CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket="hollowoak-pictures", Key="pictures/1/a.png", Body=b"x")
+    noted = {"sent-by": "ada@example.com"}
+    s3.put_object(Bucket="hollowoak-pictures", Key="pictures/1/a.png", Body=b"x", Metadata=noted)
     s3.put_object(Bucket="hollowoak-pictures", Key="exports/everybody.csv", Body=b"x")
     tell_secret("hollowoak/warehouse", database)
     status, said = run("check", STORES, values, capsys, "--live")
@@ -174,7 +171,6 @@ def test_stores_of_aws_and_their_roles(cloud: None, database: str, capsys: Out) 
         PolicyName="data-subject-requests",
         PolicyDocument=json.dumps(document),
     )
-    registry._open.clear()
     _, said = run("check", STORES, values, capsys, "--live")
     lacking = [line for line in said if " lacks " in line]
     assert lacking, said
@@ -218,5 +214,88 @@ def test_stores_of_aws_and_their_roles(cloud: None, database: str, capsys: Out) 
     assert "shop.customers: field friends is not in the map" in told
     assert "pictures: prefix exports/ is not in the map" in told
     assert "prefix pictures/" not in told
-    assert "ada" not in told, "keys that are data are not told either"
+    assert "pictures.pictures: field metadata.sent-by is not in the map, it seems to be user.contact" in told
+    assert "ada@" not in told, "keys that are data are not told either"
     assert "203.0.113.9" not in told
+
+
+# -- a lake -------------------------------------------------------------------------------------------
+
+VISITS = """
+  visits:
+    kind: lake
+    role: arn:aws:iam::${account}:role/hollowoak-dsr-lake
+    connection: {region: eu-west-1, bucket: hollowoak-lake}
+    collections:
+      visits:
+        title: Which pages you opened
+        prefix: web/visits/
+        format: parquet
+        partition: {layout: "dt=%Y-%m-%d", field: at}
+        key: [visit_id]
+        subjects: one
+        basis: legitimate_interests
+        retention: {duration: P90D, from: at}
+        on_deletion: {mask: {ip: redacted}}
+        copies: none
+        fields:
+          visit_id: {category: user.unique_id, purpose: account}
+          customer_id: {category: user.unique_id, purpose: account, references: shop.customers.customer_id}
+          at: {category: user.behavior, purpose: account}
+          ip: {category: user.device.ip_address, purpose: account}
+"""
+VISIT = {"visit_id": "v", "customer_id": "1", "at": "2026-05-01T10:00:00Z", "ip": "203.0.113.9"}
+
+
+def visited(day: str, name: str, *rows: dict[str, Any]) -> None:
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows)), content)
+    key = f"web/visits/dt={day}/{name}"
+    boto3.client("s3", region_name=REGION).put_object(
+        Bucket="hollowoak-lake", Key=key, Body=content.getvalue()
+    )
+
+
+def test_a_lake_that_is_as_the_map_says_and_one_that_is_not(cloud: None, tmp_path: Path, capsys: Out) -> None:
+    path = tmp_path / "map.yaml"
+    path.write_text((ROOT / "docs/examples/first.yaml").read_text() + VISITS)
+    values = {"account": "123456789012"}
+    table("customers", "customer_id", indexes={"by-email": "email"})
+    deploy_roles(path, values)
+    s3 = boto3.client("s3", region_name=REGION)
+    status, said = run("check", path, values, capsys, "--live")
+    assert status == 1
+    assert said[-2].startswith("visits.visits: missing collection: visits.visits: ListObjectsV2")
+
+    s3.create_bucket(Bucket="hollowoak-lake", CreateBucketConfiguration={"LocationConstraint": REGION})
+    status, said = run("check", path, values, capsys, "--live")
+    assert said[-2] == "visits.visits: missing collection: visits.visits: no file under the prefix"
+
+    visited("2026-05-01", "a.parquet", VISIT)
+    visited("2026-05-01", "_temporary/b.parquet", {"other": 1})
+    status, said = run("check", path, values, capsys, "--live")
+    assert status == 0, said
+    assert run("scan", path, values, capsys) == (0, ["nothing but what the map names"])
+
+    # The site goes on: a column is new, one is called otherwise, one holds numbers now.
+    renamed = {"member": 1, "visit_id": "w", "at": VISIT["at"], "ip": 7, "mail": "ada@example.com"}
+    visited("2026-05-02", "a.parquet", renamed)
+    s3.put_object(Bucket="hollowoak-lake", Key="exports/all.csv", Body=b"x")
+    status, said = run("check", path, values, capsys, "--live")
+    assert status == 1
+    key = "web/visits/dt=2026-05-02/a.parquet"
+    assert f"visits.visits: missing field: visits.visits: {key} has no column `customer_id`" in said
+    assert (
+        f"visits.visits: unsupported: visits.visits: {key} has a column `ip` that cannot be masked so" in said
+    )
+    status, said = run("scan", path, values, capsys)
+    assert status == 1
+    told = "\n".join(said)
+    assert "visits.visits: field mail is not in the map, it seems to be user.contact.email" in told
+    assert "visits.visits: field member is not in the map" in told
+    assert "visits: prefix exports/ is not in the map" in told
+    assert "ada" not in told
+
+    s3.put_object(Bucket="hollowoak-lake", Key="web/visits/dt=2026-05-03/x", Body=b"no parquet at all")
+    status, said = run("scan", path, values, capsys)
+    assert any(line.startswith("visits.visits: not sampled: malformed_data: ") for line in said)

@@ -109,6 +109,15 @@ class Store(Protocol):
         """
         ...
 
+    def sample(self, collection: Collection, count: int) -> Sequence[Record]:
+        """At most `count` records with all their fields, whichever are least work: to compare with the map.
+
+        Of a collection without records one that holds nothing, where the store knows the fields. Asked under
+        the credentials of whoever compares: the roles of the workers need not allow it. Raises StoreFault as
+        `find` does.
+        """
+        ...
+
 
 class FreezingStore(Store, Protocol):
     """A store whose records can be stopped from being used before they are erased."""

@@ -18,6 +18,7 @@ _FAULTS = {
     "AccessDeniedException": "missing_permission",
     "NotAuthorizedException": "missing_permission",
 }
+_MOST = 60  # users a call (AWS)
 # What ListUsers can filter by exactly (Amazon Cognito, ListUsers, Filter).
 _FILTERS = {"sub", "username", "email", "phone_number", "preferred_username"}
 
@@ -72,6 +73,11 @@ class CognitoStore:
                 }
                 self._of_user(collection, "admin_disable_provider_for_user", User=user)
             self._of_user(collection, "admin_delete_user", Username=record["username"])
+
+    def sample(self, collection: Collection, count: int) -> list[Record]:
+        """See `base.Store.sample`."""
+        answer = self._call(collection, "list_users", UserPoolId=self._pool, Limit=min(count, _MOST))
+        return [Record(_values(user)) for user in answer["Users"]]
 
     def freeze(self, collection: Collection, records: Sequence[dict[str, Any]]) -> None:
         """See `base.Store.freeze`. Disabled first, so that no new session begins between the two."""

@@ -80,6 +80,11 @@ class DynamoDBStore:
                 if not start:
                     break
 
+    def sample(self, collection: Collection, count: int) -> list[Record]:
+        """See `base.Store.sample`."""
+        answer = self._call(collection, "scan", TableName=collection.options["table"], Limit=count)
+        return [Record(from_item(item)) for item in answer["Items"]]
+
     def _by_key(
         self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor, fields: Sequence[str]
     ) -> Iterator[Page]:

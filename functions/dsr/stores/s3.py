@@ -77,6 +77,22 @@ class S3Store:
             if record.get("upload_id"):
                 self._abort(collection, record)
 
+    def sample(self, collection: Collection, count: int) -> list[Record]:
+        """See `base.Store.sample`."""
+        way = collection.ways[0]
+        before, after = _around(collection, way)
+        exact = collection.options["match"] == "exact"
+        answer = self._call(
+            collection, "list_objects_v2", Bucket=self._bucket, Prefix=before, MaxKeys=min(count, _PAGE)
+        )
+        owners = {
+            o["Key"]: next(_owners(o["Key"], before, after, exact), None) for o in answer.get("Contents", ())
+        }
+        records = (
+            self._record(collection, way, owner, key) for key, owner in owners.items() if owner is not None
+        )
+        return [record for record in records if record is not None]
+
     def _delete(self, collection: Collection, versions: list[dict[str, str]]) -> None:
         """One call, and more for what S3 keeps for the moment. Raises RuntimeError if it keeps any."""
         waits = iter(_WAITS)

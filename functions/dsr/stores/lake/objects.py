@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,26 @@ class Bucket:
                 return
             arguments["ContinuationToken"] = answer["NextContinuationToken"]
 
+    def newest(self, collection: Collection) -> Iterator[LakeObject]:
+        """The files of the last folder: by date the newest, at the price of a listing for each level."""
+        prefix = collection.options["prefix"]
+        while folders := self._folders(collection, prefix):
+            prefix = folders[-1]
+        listed = self.call(collection, "list_objects_v2", Prefix=prefix).get("Contents", ())
+        for found in sorted(listed, key=lambda entry: entry["LastModified"], reverse=True):
+            if is_file(collection, found["Key"], found["Size"]):
+                yield LakeObject(found["Key"], "", found["ETag"], found["Size"])
+
+    def _folders(self, collection: Collection, prefix: str) -> list[str]:
+        """Those right below, in order, without the hidden ones."""
+        found, arguments = list[str](), dict[str, str]()
+        while True:
+            answer = self.call(collection, "list_objects_v2", Prefix=prefix, Delimiter="/", **arguments)
+            found += [folder["Prefix"] for folder in answer.get("CommonPrefixes", ())]
+            if not answer["IsTruncated"]:
+                return [name for name in found if not name[len(prefix) :].startswith(("_", "."))]
+            arguments["ContinuationToken"] = answer["NextContinuationToken"]
+
     def versions(
         self, collection: Collection, after: str = "", prefix: str = ""
     ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -138,6 +159,15 @@ class Bucket:
         if len(content) != end - start:
             raise RuntimeError(f"S3 sent {len(content)} of {end - start} bytes")
         return content
+
+
+@contextmanager
+def naming(collection: Collection, key: str) -> Iterator[None]:
+    """What is wrong with a file, as a fault that names it."""
+    try:
+        yield
+    except Malformed as fault:
+        raise StoreFault(fault.code, f"{collection.path}: {key} {fault}") from None
 
 
 def _exactly(of: LakeObject) -> dict[str, str]:

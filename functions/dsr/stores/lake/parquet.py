@@ -74,6 +74,23 @@ class ParquetFile:
                 return False
         return True
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the first level."""
+        return list(self._schema.names)
+
+    def check(self, masks: Masks) -> None:
+        """Raises Malformed if the file could not be written anew, or these masks not put into it."""
+        if self._metadata.num_row_groups:
+            RowGroups(self._metadata, self._schema, self._batches).check(0, masks)
+
+    def first(self, count: int) -> Iterator[dict[str, Any]]:
+        """The first `count` records, of the first row group that has any."""
+        for group in range(self._metadata.num_row_groups):
+            if self._metadata.row_group(group).num_rows:
+                yield from rows(next(self._batches(group, None, max(1, count))))
+                return
+
     # -- finding -----------------------------------------------------------------------------
 
     def found(self, wanted: Wanted, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
@@ -130,7 +147,7 @@ class ParquetFile:
         Returns how many there were; 0: nothing was appended.
         """
         footer = self._footer()
-        writer = RowGroups(upload, self._metadata, self._schema, self._batches)
+        writer = RowGroups(self._metadata, self._schema, self._batches)
         kept: list[Group] = []  # row groups in their new places
         run: tuple[int, int, list[Group]] | None = None  # what is copied next: from, to, the groups in it
         changed = 0
@@ -144,7 +161,7 @@ class ParquetFile:
                 continue
             kept += _copied(upload, run)
             run = None
-            kept += writer.anew(number, group, positions, masks)
+            kept += writer.anew(upload, number, group, positions, masks)
             changed += len(positions)
         if not changed:
             return 0

@@ -29,17 +29,25 @@ Batches = Callable[[int, Sequence[str] | None, int], Iterator[Any]]
 
 
 class RowGroups:
-    """Writes row groups of a file anew, at the end of `upload`. `batches` reads them."""
+    """Writes row groups of a file anew. `batches` reads them."""
 
-    def __init__(self, upload: Upload, metadata: Any, schema: Any, batches: Batches) -> None:
-        self._upload, self._metadata, self._schema, self._batches = upload, metadata, schema, batches
+    def __init__(self, metadata: Any, schema: Any, batches: Batches) -> None:
+        self._metadata, self._schema, self._batches = metadata, schema, batches
         if len(set(schema.names)) < len(schema.names):
             raise Malformed("has two columns of one name", "unsupported")
 
-    def anew(self, number: int, group: Group, positions: Sequence[int], masks: Masks) -> list[Group]:
-        """The row group `number` without these rows, or with them masked. Returns what it has become."""
-        if not self._upload.at:
-            self._upload.write(MAGIC)
+    def check(self, number: int, masks: Masks) -> None:
+        """Raises Malformed if the row group could not be written anew, or these masks not put into it."""
+        self._check_alike(self._as_before(number))
+        nothing = pa.RecordBatch.from_pylist([], self._schema)
+        _masked(nothing, pa.array([], pa.bool_()), masks)
+
+    def anew(
+        self, upload: Upload, number: int, group: Group, positions: Sequence[int], masks: Masks
+    ) -> list[Group]:
+        """Append the row group `number` without these rows, or with them masked. Returns what it became."""
+        if not upload.at:
+            upload.write(MAGIC)
         if len(positions) == group.rows and not masks:
             return []
         writing = self._as_before(number)
@@ -53,23 +61,30 @@ class RowGroups:
         sizes = [self._decoded(number, name, chunks) for name, chunks in columns.items()]
         if max(sizes) > DECODED or group.rows > _MOST_ROWS:
             rows = min(max(_LEAST_ROWS, group.rows * DECODED // sum(sizes)), _MOST_ROWS)
-            return list(self._in_slices(number, group, rows, stay, masks, writing))
+            return list(self._in_slices(upload, number, group, rows, stay, masks, writing))
         made, rows = list[Chunk](), 0
         for name, chunks in columns.items():
             if masks and name not in masks:
-                made += [self._copied(chunk) for chunk in chunks]
+                made += [_copied(upload, chunk) for chunk in chunks]
                 rows = group.rows
             else:
                 wanted = {name: masks[name]} if masks else {}
                 batches = _edited(self._batches(number, [name], 0), stay, wanted)
                 table = pa.Table.from_batches(batches, pa.schema([self._schema.field(name)]))
-                written, rows = self._written(table, writing)
+                written, rows = self._written(upload, table, writing)
                 made += written
                 del batches, table  # before the next one
         return [group.of(made, rows)]
 
     def _in_slices(
-        self, number: int, group: Group, rows: int, stay: Any, masks: Masks, writing: dict[str, Any]
+        self,
+        upload: Upload,
+        number: int,
+        group: Group,
+        rows: int,
+        stay: Any,
+        masks: Masks,
+        writing: dict[str, Any],
     ) -> Iterator[Group]:
         begin = 0
         for batch in self._batches(number, None, rows):
@@ -77,7 +92,7 @@ class RowGroups:
             begin += batch.num_rows
             table = pa.Table.from_batches(_edited([batch], held, masks), self._schema)
             if table.num_rows:
-                yield group.of(*self._written(table, writing))
+                yield group.of(*self._written(upload, table, writing))
 
     def _decoded(self, number: int, name: str, chunks: Sequence[Chunk]) -> int:
         """How many bytes the column takes in memory, at least as many."""
@@ -91,21 +106,16 @@ class RowGroups:
         wide = kind.bit_width // 8 * rows if pa.types.is_primitive(kind) else 0
         return max(wide, sum(chunk.sizes[0] for chunk in chunks))
 
-    def _copied(self, chunk: Chunk) -> Chunk:
-        by = self._upload.at - chunk.start
-        self._upload.copy(chunk.start, chunk.end)
-        return chunk.moved(by)
-
-    def _written(self, table: Any, writing: Mapping[str, Any]) -> tuple[list[Chunk], int]:
+    def _written(self, upload: Upload, table: Any, writing: Mapping[str, Any]) -> tuple[list[Chunk], int]:
         """Append these columns as one row group; returns them in their places, and how many rows it has."""
-        begin = self._upload.at
-        sink = _Data(self._upload)
+        begin = upload.at
+        sink = _Data(upload)
         with told(), pq.ParquetWriter(sink, table.schema, **writing) as writer:
             writer.write_table(table, row_group_size=max(1, table.num_rows))
             sink.end()
         [group] = Footer.read(sink.footer[:-TAIL]).groups
         group = group.moved(begin - len(MAGIC))
-        if (group.start, group.end) != (begin, self._upload.at):
+        if (group.start, group.end) != (begin, upload.at):
             raise RuntimeError("a row group was not written where its footer says")
         return list(group.chunks), group.rows
 
@@ -176,6 +186,12 @@ class _Data:
     def close(self) -> None:
         """As a file does."""
         self.closed = True
+
+
+def _copied(upload: Upload, chunk: Chunk) -> Chunk:
+    by = upload.at - chunk.start
+    upload.copy(chunk.start, chunk.end)
+    return chunk.moved(by)
 
 
 def _leaf(column: Any) -> tuple[Any, ...]:

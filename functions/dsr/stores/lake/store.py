@@ -1,7 +1,6 @@
 """A data lake on S3: records in files, found by reading as little as can be, erased by writing files anew."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from zlib import compressobj
@@ -11,8 +10,8 @@ from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
 from dsr.stores.base import Cursor, Expired, Page, Record
-from dsr.stores.lake import partitions, texts
-from dsr.stores.lake.objects import Bucket, Changed, LakeObject, Malformed, is_file
+from dsr.stores.lake import newest, partitions, texts
+from dsr.stores.lake.objects import Bucket, Changed, LakeObject, is_file, naming
 from dsr.stores.lake.parquet import ParquetFile
 from dsr.stores.lake.upload import Upload
 from dsr.stores.lake.wanted import Marked, Wanted
@@ -95,7 +94,7 @@ class LakeStore:
         needed = tuple(dict.fromkeys((*collection.key, *wanted.fields)))
         if not whole:
             columns = list(dict.fromkeys(name.partition(".")[0] for name in collection.locating))
-        with _naming(collection, of.key):
+        with naming(collection, of.key):
             if collection.options["format"] == "parquet":
                 file = ParquetFile(self._bucket, collection, of, needed)
                 yield from file.found(wanted, columns and [c for c in columns if file.has(c)])
@@ -145,7 +144,7 @@ class LakeStore:
         upload = Upload(self._bucket, collection, of, head)
         changed = 0
         try:
-            with _naming(collection, key):
+            with naming(collection, key):
                 needed = tuple(dict.fromkeys((*marked.fields, *marked.wanted.fields)))
                 if collection.options["format"] == "parquet":
                     changed = ParquetFile(self._bucket, collection, of, needed).rewrite(upload, marked, masks)
@@ -194,6 +193,16 @@ class LakeStore:
                 raise StoreFault("missing_permission", said)
             raise RuntimeError(f"{collection.path}: S3 kept versions: {refused['Code']}")
 
+    # -- looking -----------------------------------------------------------------------------
+
+    def sample(self, collection: Collection, count: int) -> list[Record]:
+        """See `base.Store.sample`: of the newest files."""
+        return [Record(values) for values in newest.sample(self._bucket, collection, count)]
+
+    def check(self, collection: Collection) -> list[StoreFault]:
+        """See `base.CheckingStore.check`. Whether files may be written shows in the role alone."""
+        return newest.faults(self._bucket, collection)
+
     # -- retention ---------------------------------------------------------------------------
 
     def expired(
@@ -230,12 +239,3 @@ def _with_last(
         following = next(objects, None)
         yield *held, following is None
         held = following
-
-
-@contextmanager
-def _naming(collection: Collection, key: str) -> Iterator[None]:
-    """What is wrong with a file, as a fault that names it."""
-    try:
-        yield
-    except Malformed as fault:
-        raise StoreFault(fault.code, f"{collection.path}: {key} {fault}") from None

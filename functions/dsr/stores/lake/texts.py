@@ -136,6 +136,14 @@ def found(
     seen.conclude()
 
 
+def records(content: Iterable[bytes], layout: Layout) -> Iterator[dict[str, Any]]:
+    """All records of a file, from the first on."""
+    for block in _begun(content, layout):
+        for record in layout.split(block):
+            if (values := layout.read(record)) is not None:
+                yield values
+
+
 def rewritten(
     content: Iterable[bytes], layout: Layout, marked: Marked, masks: Masks, tell: Callable[[], None]
 ) -> Iterator[bytes]:

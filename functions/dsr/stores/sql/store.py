@@ -187,10 +187,10 @@ class SQLStore:
         return Expired(records, _key(order, read[-1]) if len(read) == limit else None, undated)
 
     def sample(self, collection: Collection, count: int) -> list[Record]:
-        """Some `count` records with all their columns, whichever come first: to compare with the map."""
+        """See `base.Store.sample`. A table without rows tells its columns all the same."""
         table = self._table(collection)
         with self._transaction(table.about, replica=True) as (connection, language):
-            return list(language.some(connection, table, count))
+            return list(language.some(connection, table, count)) or [Record(dict.fromkeys(table.columns))]
 
     def check(self, collection: Collection) -> list[StoreFault]:
         """See `base.CheckingStore.check`."""
