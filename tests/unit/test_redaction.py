@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dsr.datamap.plan import Collection, Field, Identity, Way
-from dsr.redaction.addresses import emails, phones, same_phone
+from dsr.redaction.addresses import emails, may_hold_phone, phones, same_phone
 from dsr.redaction.findings import DISCLOSE, REDACT, Decisions, Finding, group_of
 from dsr.redaction.names import names, words_of
 from dsr.redaction.own import Own, must_read
@@ -100,6 +100,17 @@ def test_any_text_is_read_in_a_moment_and_only_spans_of_it_are_found(text: str) 
 )
 def test_numbers_are_one_with_and_without_their_country(one: str, other: str, same: bool) -> None:
     assert same_phone(one, other) is same_phone(other, one) is same
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+@settings(max_examples=50)
+@example("Hi ADA,\tsee (0171) 234-5678\x00\x1f/'<at>")
+@example("1 2 3 4 5 6 7")
+@example("1     2 3 4 5 6 7")
+def test_texts_in_ascii_are_read_as_all_others(text: str) -> None:
+    """They have a shorter way; a letter of another script at the end sends them the longer one."""
+    assert [*words_of(text), "ж"] == words_of(f"{text} ж")
+    assert may_hold_phone(text) == may_hold_phone(f"{text}ж")
 
 
 # Texts, and what in them seems to name another person.

@@ -59,13 +59,18 @@ def _cues() -> tuple[frozenset[str], ...]:
 
 # What every pattern needs one of: most texts hold none, and are done with in a moment.
 _CUES, _HEADERS, _NOBODY = _cues()
-_SPACED = {ord(c): " " for c in ",.;:!?\"'()[]{}<>-–—’/"}
+_BETWEEN = ",.;:!?\"'()[]{}<>-–—’/"
+_SPACED = {ord(c): " " for c in _BETWEEN}
+# The same for texts in ASCII, as most are: by a table of bytes, in half the time.
+_FLAT = bytes(ord(" ") if chr(b) in _BETWEEN else ord(chr(b).lower()) for b in range(128)) + bytes(128)
 # Two words with a capital, not at the beginning of a sentence.
 _FULL = re.compile(rf"(?<![.!?:\n>])(?:(?<=[ \t,;(<\"])){_WORD}[ \t]+{_WORD}\b")
 
 
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case, for `names` and `addresses.emails`, which need them both."""
+    if text.isascii():
+        return text.encode().translate(_FLAT).decode().split()
     return text.lower().translate(_SPACED).split()
 
 
