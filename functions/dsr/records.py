@@ -3,7 +3,7 @@
 import base64
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
@@ -128,6 +128,21 @@ def at_path(record: dict[str, Any], path: str) -> Any:
             return None
         value = value.get(part)
     return value
+
+
+def tree_of(paths: Iterable[str]) -> dict[str, Any]:
+    """`a.b` and `a.c` as {"a": {"b": {}, "c": {}}}; a name that is there as a whole has nothing below."""
+    tree: dict[str, Any] = {}
+    for path in sorted(paths, key=len):
+        *way, last = path.split(".")
+        below = tree
+        for name in way:
+            if below.get(name) == {}:
+                break
+            below = below.setdefault(name, {})
+        else:
+            below[last] = {}
+    return tree
 
 
 def without(record: dict[str, Any], path: str) -> dict[str, Any]:

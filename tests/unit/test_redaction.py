@@ -184,24 +184,98 @@ CLEAN = f"Ask {REMOVED['email']} or {REMOVED['phone']}, not ada@example.com"
 
 
 def test_free_text_is_replaced_visibly_wherever_it_stands_and_nothing_else() -> None:
-    fields = {"deep.said": Field("user.content", "p"), "plain": Field("user.account", "p")}
+    fields = {
+        "deep.said": Field("user.content", "p"), "deep.known": Field("user.account", "p"),
+        "plain": Field("user.account", "p"),
+    }  # fmt: skip
     values = {
         "id": "1", "by": "bob@example.net", "body": TEXT, "plain": TEXT,
-        "deep": [{"said": [TEXT, 5], "other": TEXT}],
+        "deep": [{"said": [TEXT, 5], "other": TEXT, "known": TEXT}],
         "unmapped": {"x": [TEXT]}, "un.mapped": TEXT,
     }  # fmt: skip
     was = json.dumps(values)
     taken, found, screen = screened(notes(**fields), values)
     assert json.dumps(values) == was, "what is given stays as it is"
     assert taken.values == {
-        **values, "body": CLEAN, "deep": [{"said": [CLEAN, 5], "other": TEXT}],
+        **values, "body": CLEAN, "deep": [{"said": [CLEAN, 5], "other": CLEAN, "known": TEXT}],
         "unmapped": {"x": [CLEAN]}, "un.mapped": CLEAN,
     }  # fmt: skip
     assert found == []
     lines = list(report_lines(["f"], screen.tally))
-    assert {line["field"] for line in lines} == {"body", "deep.said", "unmapped", "un.mapped"}
+    assert {line["field"] for line in lines} == {"body", "deep", "deep.said", "unmapped", "un.mapped"}
     assert all(line["places"] == 1 and line["decided_by"] == "rule" for line in lines)
     assert not {"bob", "900512"} & set(json.dumps(lines).split()), "no values in the report"
+
+
+BOB, EVE, GONE = "bob@example.net", "eve@example.net", REMOVED["email"]
+
+
+def test_names_within_a_record_are_searched_as_its_texts_are() -> None:
+    """An address can be the name of a field as well: of what people write, and of what no map names."""
+    fields = {"deep.said": Field("user.content", "p"), "prefs": Field("user.account", "p")}
+    votes = {BOB: 3, "ada@example.com": 4, "plain": 5, "room 12": {EVE: [{BOB: 1}]}}
+    values = {
+        "id": "1", "body": votes, "prefs": {BOB: 1},
+        "deep": {"said": {BOB: 1}, BOB: 2, "more": {EVE: 3}}, BOB: "mine", "shared with": {EVE: True},
+    }  # fmt: skip
+    taken, found, screen = screened(notes(**fields), values)
+    assert taken.values == {
+        "id": "1", "body": {GONE: 3, "ada@example.com": 4, "plain": 5, "room 12": {GONE: [{GONE: 1}]}},
+        "prefs": {BOB: 1},  # the map says what it is
+        "deep": {"said": {GONE: 1}, GONE: 2, "more": {GONE: 3}}, GONE: "mine", "shared with": {GONE: True},
+    }  # fmt: skip
+    assert list(taken.values) == ["id", "body", "prefs", "deep", GONE, "shared with"], "in their order"
+    assert found == []
+    said = json.dumps(list(report_lines(["f"], screen.tally)))
+    assert GONE in said, "how the field is called now"
+    assert BOB not in said
+
+
+def test_names_that_become_one_lose_no_value() -> None:
+    both = {BOB: 1, EVE: 2, f"{GONE} (2)": 3, GONE: 4}
+    made = {f"{GONE} (3)": 1, f"{GONE} (4)": 2, f"{GONE} (2)": 3, GONE: 4}
+    taken, _, _ = screened(notes(), {"id": "1", "body": both, **both})
+    assert taken.values == {"id": "1", "body": made, **made}
+
+
+KEYS = st.one_of(
+    st.sampled_from([BOB, EVE, GONE, f"{GONE} (2)", "ada@example.com", "x", "1.5"]), st.text(max_size=5)
+)
+TREES = st.recursive(
+    st.integers(),
+    lambda inner: st.dictionaries(KEYS, inner, max_size=5) | st.lists(inner, max_size=2),
+    max_leaves=8,
+)
+
+
+def leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict | list):
+        return [leaf for v in (value.values() if isinstance(value, dict) else value) for leaf in leaves(v)]
+    return [value]
+
+
+@given(st.dictionaries(KEYS, TREES, max_size=5), TREES)
+@settings(max_examples=60)
+def test_whatever_the_names_no_value_is_lost_and_no_address_left(more: dict[str, Any], body: Any) -> None:
+    values = {**more, "id": "1", "body": body}
+    taken, _, _ = screened(notes(), values)
+    assert leaves(taken.values) == leaves(values)
+    said = json.dumps(taken.values)
+    assert BOB not in said
+    assert EVE not in said
+    assert screened(notes(), taken.values)[0].values == taken.values
+
+
+@pytest.mark.parametrize("said", ["", REDACT, DISCLOSE])
+def test_a_person_in_a_name_waits_for_a_look_and_goes_by_it(said: str) -> None:
+    """Of a field that no map knows, and within what people write."""
+    values = {"id": "1", "body": {"Dear Mrs. Somerville": 1}, "Dear Mrs. Somerville": 2}
+    groups = {group_of("s.notes", name, NAMES): said for name in ("body", "Dear Mrs. Somerville") if said}
+    taken, found, screen = screened(notes(), values, Decisions(groups))
+    now = "Dear Mrs. Somerville" if said == DISCLOSE else f"Dear {REMOVED['name']}"
+    assert taken.values == {"id": "1", "body": {now: 1}, now: 2}
+    assert len(found) == (0 if said else 2)
+    assert "Somerville" not in json.dumps(list(report_lines(["f"], screen.tally)))
 
 
 def test_the_map_says_what_is_free_text() -> None:

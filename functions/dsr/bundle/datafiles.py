@@ -21,7 +21,7 @@ from dsr.bundle import cells
 from dsr.bundle.archive import Archive, Member
 from dsr.bundle.packing import Packed, block_of, content_of
 from dsr.datamap.plan import Collection
-from dsr.records import from_lines, to_json_text, to_line
+from dsr.records import from_lines, to_json_text, to_line, tree_of
 
 # A page of the viewer: what a phone reads in a moment.
 _PAGE_BYTES = 512 * 1024
@@ -73,7 +73,7 @@ class SliceWriter:
         self._number = len(table.slices) + 1
         self._timed = timed_fields(collection)
         provides = collection.basis in _PORTABLE
-        self._provided = _tree(n for n, f in collection.fields.items() if f.provided and provides)
+        self._provided = tree_of(n for n, f in collection.fields.items() if f.provided and provides)
         self._lines, self._csv, self._portable = Packed(), Packed(), Packed()
         self._csv_columns: list[str] | None = None
         self._csv_whole = True  # no column came later than the header
@@ -243,21 +243,6 @@ def _as_text(value: Any) -> str:
 def _short(text: str) -> str:
     short = text if len(text) <= _PREVIEW_LENGTH else text[:_PREVIEW_LENGTH] + "…"
     return short.encode(errors="replace").decode()  # half a surrogate pair is no text
-
-
-def _tree(paths: Iterable[str]) -> dict[str, Any]:
-    """`a.b` and `a.c` as {"a": {"b": {}, "c": {}}}; a name that is there as a whole has nothing below."""
-    tree: dict[str, Any] = {}
-    for path in sorted(paths, key=len):
-        *way, last = path.split(".")
-        below = tree
-        for name in way:
-            if below.get(name) == {}:
-                break
-            below = below.setdefault(name, {})
-        else:
-            below[last] = {}
-    return tree
 
 
 def _only(value: Any, tree: dict[str, Any]) -> Any:

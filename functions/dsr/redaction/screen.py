@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from dsr.datamap.plan import Collection
-from dsr.records import at_path, each_at, without
+from dsr.records import at_path, each_at, tree_of, without
 from dsr.redaction.addresses import EMAIL, PHONE, emails, may_hold_email, may_hold_phone, phones
 from dsr.redaction.findings import DISCLOSE, FILE, Decisions, Finding, group_of
 from dsr.redaction.names import may_announce, names, words_of
@@ -35,6 +35,7 @@ class Taken:
 
 
 Hits = dict[str, tuple[tuple[int, int], ...]]  # text → where it seems to name somebody
+Known = dict[str, Any]  # the fields that the map names, those within others below them
 
 
 class Screen:
@@ -52,7 +53,7 @@ class Screen:
         self._never_deep = [n for n in collection.never if "." in n]
         self._texts = [n for n, f in collection.fields.items() if f.is_text and f.disclose != "never"]
         self._reviewed = _reviewed(collection)
-        self._mapped = {name.partition(".")[0] for name in collection.fields} | {"object_key"}
+        self._known = tree_of([*collection.fields, "object_key"])
         self._flat = not any("." in name for name in self._texts)
 
     def take(self, values: dict[str, Any], file: bool = False) -> Taken:
@@ -63,7 +64,7 @@ class Screen:
                 values.pop(name, None)
             for path in self._never_deep:
                 values = without(values, path)
-        if not self._reviewed and values.keys() <= self._mapped and self._is_quiet(values):
+        if not self._reviewed and _knows(self._known, values) and self._is_quiet(values):
             return Taken(values)
         return self._screened(values, file)
 
@@ -86,12 +87,23 @@ class Screen:
 
     def _screened(self, values: dict[str, Any], file: bool) -> Taken:
         named: dict[str, Hits] = {}
-        unknown = [name for name in values if name not in self._mapped]
-        for path in (*self._texts, *unknown):
-            hits: Hits = {}
-            values = _changed(values, _steps(path, unknown), partial(self._text, path, hits))
-            if hits and path not in self._reviewed:
-                named[path] = hits
+        for path in self._texts:
+            hits, kinds = Hits(), Counter[str]()
+            values = _changed(values, path.split("."), partial(self._text, hits, kinds))
+            self._note(path, hits, kinds, named)
+        unknown = set()  # names that the map does not know, which may hold dots themselves
+        for name in list(values):
+            known = self._known.get(name)
+            if known == {}:
+                continue
+            hits, kinds, now = Hits(), Counter[str](), name
+            change = partial(self._text, hits, kinds)
+            if known is None:
+                values, now = _entry_changed(values, name, change)
+                unknown.add(now)
+            else:
+                values = _placed(values, name, _rest_changed(values[name], known, change))
+            self._note(now, hits, kinds, named)
         wanted = [
             (path, why)
             for path, why in self._reviewed.items()
@@ -104,7 +116,7 @@ class Screen:
         key = [at_path(values, name) for name in self._collection.key]
         for path, why in wanted:
             group = group_of(self._collection.path, path, why)
-            steps = _steps(path, unknown)
+            steps = [path] if path in unknown else path.split(".")
             digest = _digest(group, key, shown.get(steps[0]))
             said = self._decisions.on(group, digest)
             if not said:
@@ -113,17 +125,30 @@ class Screen:
                 self._found(Finding(digest, group, shown, spans))
             if said == DISCLOSE:
                 continue
-            self.tally[path, NAME if why == NAMES else why, "a person"] += 1
+            tallied = path
             if path == FILE:
                 keep_file = False
-            elif why == NAMES:
-                values = _changed(values, steps, partial(_cut, named[path]))
-            else:
+            elif why != NAMES:
                 values = _changed(values, steps, lambda _: WITHHELD, whole=True)
+            elif path in unknown:
+                values, tallied = _entry_changed(values, path, partial(_cut, named[path]))
+            else:
+                values = _changed(values, steps, partial(_cut, named[path]))
+            self.tally[tallied, NAME if why == NAMES else why, "a person"] += 1
         return Taken(values, keep_file)
 
-    def _text(self, path: str, hits: Hits, text: str) -> str:
-        """The text without others' addresses and numbers; to `hits`, where it then seems to name somebody."""
+    def _note(self, path: str, hits: Hits, kinds: Counter[str], named: dict[str, Hits]) -> None:
+        """Count what went out of the texts of a field, and keep where they seem to name somebody."""
+        for kind, texts in kinds.items():
+            self.tally[path, kind, "rule"] += texts
+        if hits and path not in self._reviewed:
+            named[path] = {**named.get(path, {}), **hits}
+
+    def _text(self, hits: Hits, kinds: Counter[str], text: str) -> str:
+        """The text without others' addresses and numbers; to `hits`, where it then seems to name somebody.
+
+        `kinds` counts what was taken out.
+        """
         said = words_of(text)
         gone = [s for s in (*emails(text, said), *phones(text)) if not self._own.is_own(s)]
         if gone:
@@ -134,8 +159,7 @@ class Screen:
                     pieces += [text[past : span.start], REMOVED[span.kind]]
                     past = span.end
             text = "".join([*pieces, text[past:]])
-            for kind in {span.kind for span in gone}:
-                self.tally[path, kind, "rule"] += 1
+            kinds.update({span.kind for span in gone})
             said = words_of(text)
         spans = tuple(
             (a, b) for a, b in names(text, said, self._own.names, self._own.others, beside=bool(gone))
@@ -165,9 +189,15 @@ def _reviewed(collection: Collection) -> dict[str, str]:
     return found
 
 
-def _steps(path: str, unknown: Names[str]) -> list[str]:
-    """The keys that lead to a field. A name that the map does not know may hold dots itself."""
-    return [path] if path in unknown else path.split(".")
+def _knows(known: Known, value: Any) -> bool:
+    """Whether the map, which names fields within the value, names all of them."""
+    if isinstance(value, dict):
+        if not value.keys() <= known.keys():
+            return False
+        return all(_knows(known[name], inner) for name, inner in value.items() if known[name])
+    if isinstance(value, list):
+        return all(_knows(known, item) for item in value)
+    return value is None
 
 
 def _changed(
@@ -177,8 +207,7 @@ def _changed(
     was = values.get(steps[0])
     if was is None:
         return values
-    now = _changed_in(was, steps[1:], change, whole)
-    return values if now is was else {**values, steps[0]: now}
+    return _placed(values, steps[0], _changed_in(was, steps[1:], change, whole))
 
 
 def _changed_in(value: Any, steps: list[str], change: Callable[[str], str], whole: bool) -> Any:
@@ -194,9 +223,65 @@ def _changed_in(value: Any, steps: list[str], change: Callable[[str], str], whol
         said = change(value)
         return value if said == value else said
     if isinstance(value, dict):
-        made = {name: _changed_in(inner, [], change, whole) for name, inner in value.items()}
-        return made if any(made[name] is not value[name] for name in value) else value
+        return _names_changed(value, change, lambda _, inner: _changed_in(inner, [], change, whole))
     return value
+
+
+def _names_changed(
+    values: dict[str, Any],
+    change: Callable[[str], str],
+    inner: Callable[[str, Any], Any],
+    keep: Names[str] = (),
+) -> dict[str, Any]:
+    """The mapping with its names changed, but for those to `keep`, and its values by `inner`.
+
+    Names that become one get numbers, so that no value is lost. Itself where nothing changes.
+    """
+    made: dict[str, Any] = {}
+    same = True
+    for name, value in values.items():
+        now = name if name in keep else change(name)
+        said, number = now, 1
+        while said != name and (said in values or said in made):
+            number += 1
+            said = f"{now} ({number})"
+        made[said] = inner(name, value)
+        same = same and said == name and made[said] is value
+    return values if same else made
+
+
+def _entry_changed(
+    values: dict[str, Any], name: str, change: Callable[[str], str]
+) -> tuple[dict[str, Any], str]:
+    """The record with one of its fields changed, by name and value; and how the field is called then."""
+    others = values.keys() - {name}
+    made = _names_changed(
+        values,
+        change,
+        lambda n, inner: inner if n in others else _changed_in(inner, [], change, False),
+        others,
+    )
+    return made, list(made)[list(values).index(name)]
+
+
+def _rest_changed(value: Any, known: Known, change: Callable[[str], str]) -> Any:
+    """A value of which the map names only parts: all else in it is changed, names included."""
+    if isinstance(value, list):
+        return _list(value, lambda item: _rest_changed(item, known, change))
+    if not isinstance(value, dict):
+        return _changed_in(value, [], change, False)
+
+    def inner(name: str, held: Any) -> Any:
+        below = known.get(name)
+        if below is None:
+            return _changed_in(held, [], change, False)
+        return _rest_changed(held, below, change) if below else held
+
+    return _names_changed(value, change, inner, known.keys())
+
+
+def _placed(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    return values if values[name] is value else {**values, name: value}
 
 
 def _list(items: list[Any], change: Callable[[Any], Any]) -> list[Any]:
