@@ -36,6 +36,7 @@ class State(StrEnum):
     ERASING = "erasing"
     CONFIRMING = "confirming"
     CERTIFYING = "certifying"
+    KEPT = "kept"
     NEEDS_ATTENTION = "needs_attention"
     ERASED = "erased"
     ERASED_IN_PART = "erased_in_part"
@@ -79,6 +80,8 @@ MOVES: dict[State, frozenset[State]] = {
     S.ERASING: frozenset({S.CONFIRMING, S.NEEDS_ATTENTION}),
     S.CONFIRMING: frozenset({S.CERTIFYING, S.ERASING, S.NEEDS_ATTENTION}),
     S.CERTIFYING: frozenset({S.ERASED, S.ERASED_IN_PART}),
+    # What an earlier deletion kept by law: it waits for the day on which that may go (`dsr.kept`).
+    S.KEPT: frozenset({S.VERIFIED}),
     # What is erased is looked for once more when its copies have caught up, and told when the last has ended.
     S.ERASED: frozenset({S.CONFIRMING, S.CERTIFYING}),
     S.ERASED_IN_PART: frozenset({S.CONFIRMING, S.CERTIFYING}),
@@ -110,6 +113,7 @@ STEPS: dict[State, str] = {
     S.CERTIFYING: "certify",
 }
 REST = "rest"
+KEPT_CHANNEL = "kept"  # of a case that deletes what an earlier one kept
 AWAIT_ANSWERS = "await_answers"  # of stores: beside the state's own step
 WAITS = frozenset({"await_identity", "await_confirmation", "cool_off", AWAIT_ANSWERS})  # by a stored token
 # Where stores work, and may answer later.
@@ -198,12 +202,15 @@ class Case:
     waiting_for: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()  # of these, those that an agent makes by hand
     # Who asked: the person (web), the company's own site (site), or a restored collection in which somebody
-    # came back who was erased before (restore; `erased_at` is when), or the desk (desk, a dry run).
+    # came back who was erased before (restore; `erased_at` is when), the
+    # desk (a dry run), or the day on which what was kept may go (kept).
     channel: str = "web"
     subject: str = ""  # keyed hash of who it is about: cases of one person find each other by it
     joined: str = ""  # the case that does what this one asked for
     # What deletion will do: by collection path what `planning.plan_of` says.
     plan: dict[str, dict[str, Any]] = field(default_factory=dict)
+    follows: str = ""  # the case whose kept records this one deletes, when their time is over
+    followed_by: tuple[str, ...] = ()  # the cases that delete what this one kept
     dry_run: bool = False  # ends with the plan: nothing is done by it, and nobody but the desk hears of it
     confirmed_at: datetime | None = None  # when the person confirmed the plan
     waived: bool = False  # the person does not wait for their copy before the deletion

@@ -256,6 +256,12 @@ class Casebook:
             return False
         return True
 
+    def keep_part(self, case_id: str, part: str, values: dict[str, Any]) -> None:
+        """Store a part of the case that is none of its moves, for `parts`; the last writer wins."""
+        client("dynamodb").put_item(
+            TableName=self.cases, Item=to_item({**values, "case_id": case_id, "part": part})
+        )
+
     def wake_visit(self, case_id: str, visit: str, work: str) -> None:
         """Note on the visit that its answer is there, whether or not it waits yet."""
         client("dynamodb").update_item(
@@ -295,7 +301,7 @@ def _clashed(error: Any) -> bool:
     return any(reason.get("Code") == "TransactionConflict" for reason in reasons)
 
 
-_LISTS = ("regimes", "risk", "notices", "waiting_for", "tasks")
+_LISTS = ("regimes", "risk", "notices", "waiting_for", "tasks", "followed_by")
 _CLOCK = {"case_id": "clock", "part": "place"}
 _TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at", "confirmed_at",
     "erased_at", "check_at", "checked_at", "supplement_at",

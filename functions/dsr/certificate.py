@@ -69,9 +69,11 @@ def certificate_of(
     told: Iterable[Recipient] = (),
     commitments: Iterable[str] = (),
     dates: tuple[datetime | None, datetime | None] = (None, None),
+    follows: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The content. `erased`: records that went or were masked, by collection path. `dates`: of the read
-    after the longest lag of a copy, and of the supplement."""
+    after the longest lag of a copy, and of the supplement. `follows`: the case that had kept by law what this
+    one deleted, and the hash of its certificate."""
     collections = [
         _entry(path, case.plan.get(path), erased.get(path, 0))
         for path in sorted(case.plan.keys() | erased.keys())
@@ -94,6 +96,7 @@ def certificate_of(
         "recipients": [recipient.said() for recipient in told],
         "supplement_at": supplement,
         "subject": {"commitments": sorted(commitments)},
+        **({"follows": follows} if follows else {}),
     }
 
 

@@ -21,8 +21,10 @@ from dsr.casebook import Casebook, Visit, work_name
 from dsr.casekey import seal
 from dsr.certificate import NAME, certificate_of, commitment, recipients, supplement_of
 from dsr.datamap.plan import Plan
-from dsr.gathering import proven_contacts
+from dsr.gathering import proven_contacts, staged
+from dsr.kept import schedule
 from dsr.matching import normalise
+from dsr.opening import Opening
 from dsr.resolving import known_accounts
 from dsr.settings import read
 from dsr.signing_key import sign
@@ -38,6 +40,7 @@ class Settings:
 
     cases_table: str
     case_keys_table: str
+    case_key: str
     staging_bucket: str
     bundles_bucket: str
     signing_keys: str
@@ -55,7 +58,7 @@ def issue_certificate(event: dict[str, Any]) -> dict[str, str]:
         if case.certificate and case.ended and not case.check_at:
             _destroy_snapshot(settings, case)  # whoever certified may have been killed just before this
         return {"outcome": case.state.value}
-    plan = plans.of_version(case.map_version, settings.staging_bucket)
+    plan = plans.of_case(case, settings.staging_bucket)
     certifying = Certifying(settings, book, plan)
     if not case.certificate:
         moved = certifying.certify(case)
@@ -85,17 +88,19 @@ class Certifying:
         again = check_at(self.plan, gone, at)
         supplement_at = last_end(copies, again)
         self._suppress(case, at)
+        followed_by = self._schedule(case)
         nonce = secrets.token_urlsafe(24)
         certificate = certificate_of(
             case, self.plan, erased, at, copies, recipients(self.plan, visits),
-            self._commitments(case, nonce), (again, supplement_at),
+            self._commitments(case, nonce), (again, supplement_at), self._followed(case),
         )  # fmt: skip
         key = f"certificates/{case.case_id}/certificate.json"
         self._put(key, certificate)
         to = State(certificate["outcome"])
         moved = self.book.move(
             case, to, "certified", "workflow", {"certificate": digest(certificate)},
-            certificate=key, outcome=to.value, erased_at=at, check_at=again, supplement_at=supplement_at,
+            certificate=key, outcome=to.value, followed_by=followed_by,
+            erased_at=at, check_at=again, supplement_at=supplement_at,
             secret=base64.b64encode(seal(case.recipient, nonce.encode())).decode(),
         )  # fmt: skip
         if not again:
@@ -118,8 +123,7 @@ class Certifying:
     def supplement(self, case: Case) -> Case:
         """The last copy has ended."""
         at = casebook.now()
-        held = client("s3").get_object(Bucket=self.settings.bundles_bucket, Key=case.certificate)
-        certificate = json.loads(held["Body"].read())[NAME]
+        certificate = self._certificate(case)
         erased = _counts(self._visits(case, case.check_round)) if case.checked_at else {}
         gone = [path for path in case.plan if not self._kept(path)]
         copies = windows(self.plan, gone, case.erased_at or at)
@@ -143,6 +147,23 @@ class Certifying:
             at,
             self.settings.suppression_days,
         )
+
+    def _schedule(self, case: Case) -> tuple[str, ...]:
+        """The cases that delete what is kept, each on its day; before the snapshot goes that names it."""
+        staging = Staging(self.settings.staging_bucket, self.settings.case_keys_table, case)
+        opening = Opening(self.book, self.settings.case_key, case.map_version)
+        return tuple(schedule(opening, case, self.plan, lambda path: staged(staging, self.plan, path)))
+
+    def _followed(self, case: Case) -> dict[str, str]:
+        """The case whose kept records this one deleted, and the hash of its certificate; empty for others."""
+        if not case.follows:
+            return {}
+        return {"case": case.follows, "certificate": digest(self._certificate(self.book.get(case.follows)))}
+
+    def _certificate(self, case: Case) -> dict[str, Any]:
+        held = client("s3").get_object(Bucket=self.settings.bundles_bucket, Key=case.certificate)
+        content: dict[str, Any] = json.loads(held["Body"].read())[NAME]
+        return content
 
     def _put(self, key: str, content: dict[str, Any]) -> None:
         client("s3").put_object(

@@ -6,11 +6,12 @@ from typing import Any
 
 from dsr import late, plans
 from dsr.canonical import digest
-from dsr.case import Attention, Case, Right, State
+from dsr.case import KEPT_CHANNEL, Attention, Case, Right, State
 from dsr.casebook import WAITS, Casebook, Visit, now
 from dsr.datamap.plan import Collection, Plan
 from dsr.deciding import forget_visit
 from dsr.gathering import account_addresses, keep_known, read_known, staged
+from dsr.kept import Listed
 from dsr.matching import has_second_point
 from dsr.planning import plan_of
 from dsr.settings import read
@@ -39,12 +40,12 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
     case = book.get(event["case_id"])
     if case.state is not State.GATHERING:
         return {"outcome": case.state.value}
-    plan = plans.of_version(case.map_version, settings.staging_bucket)
+    plan = plans.of_case(case, settings.staging_bucket)
     staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
     visits = book.visits(case.case_id)
     if _visit_again(plan, case, book, staging, visits):
         return {"outcome": "again"}
-    attention = open_points(plan, case, visits)
+    attention = open_points(plan, case, visits) + _no_longer_known(plan, case, book)
     if not attention and (again := late.look(plan, staging, lambda path: staged(staging, plan, path))):
         if not again.beyond:
             return {"outcome": _follow_late(plan, case, book, staging, again)}
@@ -77,6 +78,13 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
     return {"outcome": moved.state.value}
 
 
+def _no_longer_known(plan: Plan, case: Case, book: Casebook) -> tuple[Attention, ...]:
+    """What an earlier case kept, and the map of today does not: unasked, it would stay for ever."""
+    if case.channel != KEPT_CHANNEL:
+        return ()
+    return tuple(Attention("", "not_in_map", path) for path in Listed.of(book, case, now()).missing(plan))
+
+
 def _plan_deletion(
     book: Casebook, case: Case, plan: Plan, staging: Staging, visits: dict[str, Visit], settings: Settings
 ) -> Case:
@@ -100,8 +108,9 @@ def _plan_deletion(
     known = {contact.lower() for contact in requester.contacts}
     others = {a.lower(): a for a in account_addresses(plan, staging) if a.lower() not in known}
     sealed = book.seal_requester(case, replace(requester, account_contacts=tuple(others.values())))
-    if case.channel in ("site", "restore"):
-        # Who comes back from a backup has wanted it already: there is nothing to think over.
+    if case.channel in ("site", "restore", KEPT_CHANNEL):
+        # Who comes back from a backup has wanted it already: there is nothing to think over. Nor is there
+        # where a law that had it kept has ended.
         hours = settings.cooling_hours if case.channel == "site" else 0
         begins = now() + timedelta(hours=hours)
         return book.move(

@@ -44,7 +44,7 @@ def conclude_erasing(event: dict[str, Any]) -> dict[str, str]:
     settings = read(Settings)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     case = book.get(event["case_id"])
-    plan = plans.of_version(case.map_version, settings.staging_bucket)
+    plan = plans.of_case(case, settings.staging_bucket)
     step = event["step"]
     if (case.state, step) == (State.ERASING, "freeze"):
         points = unanswered(freezing(plan), book.visits(case.case_id, work_name("freeze", 0)))

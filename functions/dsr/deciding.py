@@ -47,7 +47,7 @@ class Desk:
             raise Conflict(f"nothing doubtful in {path} of case {case.case_id}")
         to, said = case.resume or State.GATHERING, "exclude"
         if include:
-            visits = plans.of_version(case.map_version, self._bucket).from_visit(path)
+            visits = plans.of_case(case, self._bucket).from_visit(path)
             case = self._put_back(case, [v.visit for v in visits])
             # What is half erased is not resolved anew: the next round takes what now counts.
             anew = visits[0].resolves and case.resume is not State.CONFIRMING
@@ -81,7 +81,7 @@ class Desk:
             raise Conflict(f"visit {visit} of case {case.case_id} does not need attention")
         if case.right is Right.DELETION:
             return self._go_on_without(case, visit)
-        if plans.of_version(case.map_version, self._bucket).visit(visit).resolves:
+        if plans.of_case(case, self._bucket).visit(visit).resolves:
             raise Refused(f"visit {visit} tells who the person is and cannot be left out")
         decisions = {**case.decisions, f"visit:{visit}": "leave_out"}
         about = {"decision": "leave_out", "visit": visit}
@@ -89,7 +89,7 @@ class Desk:
 
     def _go_on_without(self, case: Case, visit: str) -> Case:
         """In a deletion only where somebody else was told: that they did it is then not confirmed."""
-        plan, point = plans.of_version(case.map_version, self._bucket), case.resume
+        plan, point = plans.of_case(case, self._bucket), case.resume
         reasons = {p.reason for p in case.attention if p.visit == visit}
         if not plan.stores[plan.visit(visit).store].recipient or not reasons & {"overdue", "declined"}:
             raise Refused("a deletion cannot leave a store out: what is not asked is not deleted")
@@ -108,7 +108,7 @@ class Desk:
         """Give a recipient that is overdue as much time again, without asking again."""
         if (visit, "overdue") not in {(p.visit, p.reason) for p in case.attention} or case.resume is None:
             raise Conflict(f"visit {visit} of case {case.case_id} is not overdue")
-        plan = plans.of_version(case.map_version, self._bucket)
+        plan = plans.of_case(case, self._bucket)
         work = {
             State.GATHERING: work_name("gather", 0),
             State.ERASING: work_name("erase", case.round),
@@ -170,7 +170,7 @@ class Desk:
         if not visits:
             return case
         case = self._book.move(case, case.state, "visits_put_back", f"agent:{self._agent}")
-        plan = plans.of_version(case.map_version, self._bucket)
+        plan = plans.of_case(case, self._bucket)
         if case.resume is State.ERASING:
             # The snapshot and how far it is erased stay: only the verdict on the visit is taken back.
             for visit in visits:

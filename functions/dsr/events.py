@@ -31,12 +31,12 @@ ACTOR: Form = re.compile(r"requester|recipient|workflow|clock|agent:[A-Za-z0-9][
 
 # Why a person must look, besides the faults of stores.
 ATTENTION = (
-    "keeps_arriving", "no_answer", "overdue", "review", "sign_in_mismatch", "step_failed", "two_accounts",
-    "unverified_match", "waits", "workflow_failed",
+    "keeps_arriving", "no_answer", "not_in_map", "overdue", "review", "sign_in_mismatch", "step_failed",
+    "two_accounts", "unverified_match", "waits", "workflow_failed",
 )  # fmt: skip
 
 _RIGHT = _words(Right)
-_CHANNEL = _words("web", "site", "desk", "restore")
+_CHANNEL = _words("web", "site", "desk", "restore", "kept")
 _PROOF = _words("mailbox", "account")
 _WHY = _words(ATTENTION, StoreFault.CODES)
 _DECISION = _words("include", "exclude", "leave_out")
@@ -84,6 +84,7 @@ EVENTS: dict[str, dict[str, Form]] = {
     "closed": {"reason": _words("deletion")},
     "checking_again": {},
     "supplement_due": {},
+    "time_is_over": {},
     "key_destroyed": {},
     # what agents do
     "retried": {},

@@ -27,6 +27,7 @@ from dsr.values import Values
 _PART_BYTES = 8 * 1024 * 1024  # of records per sealed object: bounds the memory of whoever reads it
 _PLACE_BYTES = 64 * 1024  # of records that lie in the place itself
 _KNOWN = "known.json"
+Judge = Callable[[Collection, dict[str, Any]], bool | None]
 # How often what a collection's own records lead to is followed: a thread of this many generations.
 _MOST_LOOPS = 100
 _BETWEEN = '}\n{"values":'  # two lines of values that are JSON already
@@ -70,7 +71,9 @@ class Gathering:
     """One visit of one case. `ends_at` is on the monotonic clock of `clock`, in seconds.
 
     For a deletion only what locates a record is gathered. `number` counts the rounds: those after the
-    first look for what erasing has left or what has come since, and pass over what may stay.
+    first look for what erasing has left or what has come since, and pass over what may stay. `judge`
+    says of each record whether it is sound, doubtful (False), or none of this case's (None), where that
+    does not follow from how it was found.
     """
 
     def __init__(
@@ -85,8 +88,10 @@ class Gathering:
         ends_at: float,
         clock: Callable[[], float] = time.monotonic,
         number: int = 0,
+        judge: Judge | None = None,
     ) -> None:
         self._plan, self._case, self._requester = plan, case, requester
+        self._judge = judge
         self._visit, self._staging, self._store = visit, staging, store
         self._now, self._ends_at, self._clock = now, ends_at, clock
         self._number = number
@@ -254,6 +259,11 @@ class Gathering:
             elif now not in led:
                 continue  # an index folds case by its own rules: only what is equal by ours is a match
             found_by = [ways[n][0] for n in led]
+            if self._judge:
+                verdict = self._judge(collection, record.values)
+                if verdict is not None:
+                    self._put_by(collection, record, verdict or included)
+                continue
             new: bool | None = False
             if self._case.erased_at and all(way.identity for way in found_by):
                 # Looked for once more after it was erased: who signed up since is left alone.
@@ -274,7 +284,7 @@ class Gathering:
         What the first way finds, being a reference, is sound and not staged before; unless something is
         learnt of it, it may be one that stays, or the collection leads to itself.
         """
-        if self._progress.way or collection.ways[0].identity or Known.can_learn(collection):
+        if self._judge or self._progress.way or collection.ways[0].identity or Known.can_learn(collection):
             return False
         if any(collection.loops(way) for way in collection.ways):
             return False

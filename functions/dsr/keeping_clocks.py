@@ -81,7 +81,7 @@ class Clocks:
         self._book, self._settings, self._now = book, settings, now
         self._holds = Holdbook(book.cases)
         ends = ("holds_ended", "taken_up", "expired", "overdue", "closed", "checked_again", "supplemented")
-        self.done = dict.fromkeys((*ends, "restarted", "given_up", "destroyed"), 0)
+        self.done = dict.fromkeys((*ends, "kept_ended", "restarted", "given_up", "destroyed"), 0)
         self.failed = 0
 
     def end_holds(self) -> None:
@@ -117,6 +117,8 @@ class Clocks:
             self._follow_up(case, follows)
         elif case.ended and self._may_be_destroyed(case):
             self._destroy(case)
+        elif self._due(case) and case.state is State.KEPT:
+            self._take_up_kept(case)
         elif self._due(case) and case.state in (State.AWAITING_IDENTITY, State.AWAITING_CONFIRMATION):
             self._expire(case)
         elif self._due(case) and next_step(case) == AWAIT_ANSWERS:
@@ -167,6 +169,13 @@ class Clocks:
         )  # fmt: skip
         wake(case.token)
         self.done["overdue"] += 1
+
+    def _take_up_kept(self, case: Case) -> None:
+        """The law that had something kept lets it go: its deletion begins."""
+        changes: dict[str, Any] = {"attempt": case.attempt + 1, "token": "", "expires_at": None}
+        moved = self._book.move(case, State.VERIFIED, "time_is_over", "clock", **changes)
+        start(moved, self._settings.request_workflow)
+        self.done["kept_ended"] += 1
 
     def _close(self, case: Case) -> None:
         remove_versions(self._settings.bundles_bucket, f"bundles/{case.case_id}/")

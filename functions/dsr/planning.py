@@ -1,9 +1,11 @@
 """The plan of a deletion: per collection how many records, what becomes of them, what stays and why."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
 from typing import Any
 
-from dsr.datamap.plan import Collection, Plan
+from dsr.datamap.plan import Collection, Plan, Store, Way
 from dsr.durations import later
 from dsr.matching import as_time
 from dsr.records import at_path
@@ -54,8 +56,46 @@ def _treatment(collection: Collection) -> dict[str, Any]:
 
 
 def _until(collection: Collection, records: Iterator[dict[str, Any]]) -> str:
-    """The day on which the last of the records may go (ISO 8601)."""
-    rule = collection.on_deletion["until"]
-    begins = (as_time(at_path(record["values"], rule["from"])) for record in records)
-    ends = [later(begin, rule["duration"]) for begin in begins if begin]
+    """The day on which the last of the records may go (ISO 8601); "" where none tells its time."""
+    ends = [end for record in records if (end := end_of(collection, record["values"]))]
     return max(ends).date().isoformat() if ends else ""
+
+
+def end_of(collection: Collection, values: dict[str, Any]) -> datetime | None:
+    """When the legal reason to keep a record ends; None where the record does not tell its time. Pure."""
+    rule = collection.on_deletion["until"]
+    if "date" in rule:
+        return datetime.combine(date.fromisoformat(rule["date"]), time(), UTC)
+    begin = as_time(at_path(values, rule["from"]))
+    return later(begin, rule["duration"]) if begin else None
+
+
+# The kinds whose records can be found again by their own keys, and tell their time.
+KINDS = frozenset({"cognito", "dynamodb", "sql"})
+
+
+def hindrance(collection: Collection, store: Store) -> str:
+    """Why what is kept there does not go by itself when its time is over; "" if it does, or none is."""
+    if collection.kept and store.kind not in KINDS:
+        return f"{collection.path}: a {store.kind} store does not find records by their own keys"
+    return ""
+
+
+def by_own_keys(plan: Plan) -> Plan:
+    """The plan by which what was kept is deleted: these collections alone, found by their own keys."""
+    collections = {
+        path: replace(
+            collection,
+            ways=(Way(collection.key[0], None, f"{path}.{collection.key[0]}", own=True),),
+            on_deletion={"delete": True, "until": collection.on_deletion["until"]},
+            account="", feeds=(), freeze=False,
+        )
+        for path, collection in plan.collections.items()
+        if collection.kept and not hindrance(collection, plan.stores[collection.store])
+    }  # fmt: skip
+    visits = [
+        replace(visit, resolves=False, collections=names)
+        for visit in plan.visits
+        if (names := tuple(n for n in visit.collections if f"{visit.store}.{n}" in collections))
+    ]
+    return replace(plan, collections=collections, visits=tuple(visits))

@@ -3,7 +3,9 @@
 from functools import lru_cache
 
 from dsr.aws import client
+from dsr.case import KEPT_CHANNEL, Case
 from dsr.datamap.plan import Plan, from_json, load, to_json
+from dsr.planning import by_own_keys
 
 
 def keep(bucket: str) -> str:
@@ -28,6 +30,12 @@ def of_version(version: str, bucket: str) -> Plan:
     except ModuleNotFoundError:  # an operator's machine has no layers
         return _stored(version, bucket)
     return shipped if shipped.version == version else _stored(version, bucket)
+
+
+def of_case(case: Case, bucket: str) -> Plan:
+    """The plan that a case goes by: of its map, whole, or of what an earlier case kept."""
+    plan = of_version(case.map_version, bucket)
+    return by_own_keys(plan) if case.channel == KEPT_CHANNEL else plan
 
 
 @lru_cache(maxsize=4)

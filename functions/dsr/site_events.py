@@ -17,6 +17,7 @@ from dsr.opening import Opening
 from dsr.plans import keep
 from dsr.settings import read
 from dsr.suppression import Suppression, name_of
+from dsr.workflow import start
 
 ACCOUNT_DELETED, COLLECTION_RESTORED = "account.deleted", "collection.restored"
 
@@ -82,9 +83,11 @@ def _open(settings: Settings, seed: str, requester: Requester, erased_at: dateti
     before."""
     book = Casebook(settings.cases_table, settings.case_keys_table)
     version = keep(settings.staging_bucket)
-    opening = Opening(book, settings.case_key, settings.request_workflow, version)
+    opening = Opening(book, settings.case_key, version)
     channel = "restore" if erased_at else "site"
-    return opening.open(seed, requester, channel, erased_at=erased_at).case_id
+    case = opening.open(seed, requester, channel, erased_at=erased_at)
+    start(case, settings.request_workflow)
+    return case.case_id
 
 
 def read_detail(detail: dict[str, Any], plan: Plan) -> Requester:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from dsr import casebook, plans
 from dsr.answers import Answers
 from dsr.asking import Asking, Recipient
-from dsr.case import Case, Right, State
+from dsr.case import KEPT_CHANNEL, Case, Right, State
 from dsr.casebook import WAITS, Casebook, Visit, work_name
 from dsr.datamap.plan import Collection, Plan, VisitPlan
 from dsr.erasing import Erasing
@@ -16,6 +16,7 @@ from dsr.errors import Refused
 from dsr.gathering import Gathering, Result
 from dsr.holdbook import Holdbook
 from dsr.holds import targets_of
+from dsr.kept import Listed
 from dsr.settings import read
 from dsr.staging import Staging
 from dsr.stores.base import Store
@@ -56,7 +57,7 @@ def work(event: dict[str, Any], context: Any, erasing: Callable[..., Erasing] = 
         return sweep(event, settings.cases_table, until)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     case = book.get(event["case_id"])
-    plan = plans.of_version(case.map_version, settings.staging_bucket)
+    plan = plans.of_case(case, settings.staging_bucket)
     visit, verb = plan.visit(event["visit"]), event["verb"]
     work = work_name(verb, _round(case, verb))
     made = book.visits(case.case_id, work)
@@ -107,10 +108,15 @@ def _do(
 
     asking = Asking(plan, case, visit, before, staging, recipient, answers, note, now) if asks else None
     if verb == "gather":
-        requester = book.requester(case)
+        requester, judge = book.requester(case), None
+        if case.channel == KEPT_CHANNEL:
+            listed = Listed.of(book, case, now)
+            requester, judge = replace(requester, locators=listed.locators(plan)), listed.judge()
 
         def gathering(source: Store) -> Gathering:
-            return Gathering(plan, case, requester, visit, staging, source, now, until, number=number)
+            return Gathering(
+                plan, case, requester, visit, staging, source, now, until, number=number, judge=judge
+            )
 
         return asking.gather(gathering, number) if asking else gathering(store).run()
     holds = Holdbook(book.cases)

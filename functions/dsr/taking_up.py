@@ -6,7 +6,7 @@ from typing import Any
 
 from dsr import plans
 from dsr.canonical import digest
-from dsr.case import AWAIT_ANSWERS, REST, Case, State, next_step, notice_of
+from dsr.case import AWAIT_ANSWERS, KEPT_CHANNEL, REST, Case, State, next_step, notice_of
 from dsr.casebook import Casebook, Visit, now, work_name
 from dsr.confirming import freezing, settles
 from dsr.datamap.plan import Plan, VisitPlan
@@ -40,7 +40,10 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
     if case.attempt != event["attempt"]:
         return {"step": REST, "waves": []}
     step = next_step(case)
-    if case.state is State.RECEIVED or (case.dry_run and case.version == 1):
+    # What was kept for years goes by the map of the day, or of the day on which that was mended.
+    searching = case.state in (State.VERIFIED, State.GATHERING) and not case.plan
+    waited = case.channel == KEPT_CHANNEL and searching
+    if case.state is State.RECEIVED or waited or (case.dry_run and case.version == 1):
         # Kept before anything is done by it: another map may be deployed before the person answers.
         version = plans.keep(settings.staging_bucket)
         if case.map_version != version:
@@ -52,7 +55,7 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
     if step in ("cool_off", AWAIT_ANSWERS) and _hold_to_tell(book, case):
         return {"step": "announce", "waves": [], "notice": HELD_NOTICE, "version": case.version}
     if step in ("resolve", "gather", "erase", "confirm"):
-        plan = plans.of_version(case.map_version, settings.staging_bucket)
+        plan = plans.of_case(case, settings.staging_bucket)
         if step == "confirm" and case.updated_at + timedelta(seconds=settles(plan)) > now():
             return {"step": "settle", "waves": [], "version": case.version}
         if case.state is State.VERIFIED:

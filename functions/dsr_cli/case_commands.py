@@ -11,10 +11,11 @@ from dsr.aws import client
 from dsr.case import Case, Requester, State, read_case_id
 from dsr.casebook import Casebook
 from dsr.deciding import Desk
+from dsr.dry_runs import dry_run, may_dry_run
 from dsr.errors import DsrError, Refused
 from dsr.holdbook import Holdbook
 from dsr.holds import Scope, that_stop
-from dsr.opening import Opening, dry_run, may_dry_run
+from dsr.opening import Opening
 from dsr.web.desk.words import PLAN_WAITS
 from dsr_cli.stack import outputs
 
@@ -98,13 +99,13 @@ def _plan(options: argparse.Namespace) -> None:
     book = Casebook(stack["CasesTable"], stack["CaseKeysTable"])
     if bool(options.case) == bool(options.account):
         raise Refused("name a case of the person, or with --account who it is")
-    opening = Opening(book, stack["CaseKey"], stack["RequestWorkflow"])
+    opening = Opening(book, stack["CaseKey"])
     actor = f"agent:{agent_of(client('sts').get_caller_identity()['UserId'])}"
     of = _case(book, options.case) if options.case else None
     if of is not None and not may_dry_run(of):
         raise Refused(f"case {of.case_id}: who it is about is not proven, or not known any more")
     requester = book.requester(of) if of else _of_account(options.account)
-    case = dry_run(opening, secrets.token_hex(16), requester, actor, of)
+    case = dry_run(opening, stack["RequestWorkflow"], secrets.token_hex(16), requester, actor, of)
     print(f"{case.case_id}: dry run of a deletion; nothing is changed", flush=True)
     until = time.monotonic() + options.wait
     while not case.ended and case.state is not State.NEEDS_ATTENTION:

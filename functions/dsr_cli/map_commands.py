@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dsr import planning
 from dsr.datamap.compile import compile_file
 from dsr.datamap.kinds import KINDS
 from dsr.datamap.picture import mermaid
@@ -88,6 +89,9 @@ def _check(options: argparse.Namespace) -> None:
         reason, about = hindrance(collection, plan.stores[collection.store].kind)
         if reason:
             print(f"  not swept when its retention ends: {about}")
+    for collection in plan.collections.values():
+        if about := planning.hindrance(collection, plan.stores[collection.store]):
+            print(f"  not deleted when the law that keeps it ends: {about}")
     if options.live:
         _live(plan)
 

@@ -9,10 +9,11 @@ import pytest
 
 from dsr import audit
 from dsr.case import Case, Requester, Right, State
+from dsr.dry_runs import dry_run, may_dry_run
 from dsr.errors import Refused
 from dsr.holdbook import Holdbook
 from dsr.holds import Hold, Scope
-from dsr.opening import Opening, dry_run, may_dry_run
+from dsr.opening import Opening
 from dsr.store_worker import check_allowed
 from dsr_cli import case_commands
 from dsr_cli.main import main
@@ -30,8 +31,8 @@ def company(postgres: str, tmp_path: Path) -> Iterator[Scene]:
 
 
 def begun(company: Scene, seed: str, requester: Requester, of: Case | None = None) -> Case:
-    opening = Opening(company.world.book, company.world.kms_key, WORKFLOW)
-    return dry_run(opening, seed, requester, "agent:engineer", of)
+    opening = Opening(company.world.book, company.world.kms_key)
+    return dry_run(opening, WORKFLOW, seed, requester, "agent:engineer", of)
 
 
 def finished(company: Scene, case: Case) -> Case:

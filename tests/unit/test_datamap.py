@@ -487,6 +487,20 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         f"{MEMBERS}.on_deletion.mask.at.constant",
         "must not be empty",
     ),
+    "an end of keeping that is told twice": (
+        change(
+            "on_deletion: delete", f"on_deletion: {KEEP.replace('from: at', 'from: at, date: 2030-12-31')}"
+        ),
+        "on_deletion",
+        f"{MEMBERS}.on_deletion.until",
+        "give either `duration` and `from`, or a `date`",
+    ),
+    "an end of keeping that counts from nothing": (
+        change("on_deletion: delete", f"on_deletion: {KEEP.replace(', from: at', '')}"),
+        "on_deletion",
+        f"{MEMBERS}.on_deletion.until",
+        "give either `duration` and `from`, or a `date`",
+    ),
     "a masked record that still identifies": (
         change("on_deletion: delete", "on_deletion: {mask: {email: redacted, at: null, born: null}}"),
         "sub:",

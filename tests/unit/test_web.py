@@ -153,6 +153,7 @@ HEADINGS = {
     State.ERASED_IN_PART: "Your data is deleted, except for what we must keep",
     State.NOTHING_FOUND: "We found no data about you",
     State.CLOSED: "This request is closed",
+    State.KEPT: "This request is closed",
     State.EXPIRED: "This request has ended",
     State.WITHDRAWN: "You have withdrawn this request",
     State.REFUSED: "We could not do what you asked",

@@ -89,6 +89,11 @@ def account_fields(data_map: DataMap) -> list[str]:
 
 def _check_treatment(problems: Problems, kind: Kind, collection: MapCollection) -> None:
     """What a deletion is to do must be within what a store of that kind can do."""
+    if isinstance(collection.on_deletion, Keep):
+        until = collection.on_deletion.until
+        given = [until.duration is not None, until.from_ is not None, until.date is not None]
+        if given not in ([True, True, False], [False, False, True]):
+            problems.add(("on_deletion", "until"), "give either `duration` and `from`, or a `date`")
     for word in ("mask", "detach"):
         for name, masking in getattr(collection.on_deletion, word, {}).items():
             how = masking if isinstance(masking, str) else next(iter(masking.model_fields_set))
@@ -203,7 +208,7 @@ def _named_fields(c: MapCollection) -> Iterator[tuple[tuple[str, ...], str]]:
             yield (word,), getattr(c, word)
     if c.retention.from_:
         yield ("retention", "from"), c.retention.from_
-    if isinstance(c.on_deletion, Keep):
+    if isinstance(c.on_deletion, Keep) and c.on_deletion.until.from_:
         yield ("on_deletion", "until", "from"), c.on_deletion.until.from_
     for word in ("mask", "detach"):
         yield from ((("on_deletion", word, name), name) for name in getattr(c.on_deletion, word, {}))

@@ -119,7 +119,9 @@ def _collection(
         for n, f in c.fields.items()
     }
     known = data_map.recipients
-    treatment = {"delete": True} if c.on_deletion == "delete" else c.on_deletion.model_dump(by_alias=True)
+    treatment = {"delete": True}
+    if c.on_deletion != "delete":
+        treatment = c.on_deletion.model_dump(mode="json", by_alias=True, exclude_none=True)
     return Collection(
         store, name, c.title, tuple(c.key), _ways(store, f"{store}.{name}", c, accounts), fields,
         account=c.account or "", born=c.born or "", freeze=c.freeze, subjects=c.subjects, basis=c.basis,

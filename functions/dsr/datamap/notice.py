@@ -6,11 +6,12 @@ forms: the public page, the printable file (`dsr_cli.print_notice`), the command
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 
 from dsr.datamap.categories import CATEGORIES
 from dsr.datamap.plan import Collection, Plan
 from dsr.datamap.published import recipients
-from dsr.plan_in_words import period
+from dsr.plan_in_words import day, period
 
 BASES = {
     "consent": "you agreed to it, and may withdraw that at any time (GDPR Art. 6(1)(a))",
@@ -181,10 +182,11 @@ def _on_deletion(collection: Collection) -> str:
     treatment = collection.on_deletion
     if collection.kept:
         until = treatment["until"]
-        return (
-            f"It stays for {period(until['duration'])} from “{_label(until['from'])}”: "
-            f"{treatment['keep']} ({treatment['law']})."
-        )
+        if "date" in until:
+            stays = f"until {day(date.fromisoformat(until['date']))}"
+        else:
+            stays = f"for {period(until['duration'])} from “{_label(until['from'])}”"
+        return f"It stays {stays}: {treatment['keep']} ({treatment['law']})."
     if collection.masks:
         shared = "since others share the record" if "detach" in treatment else "without what leads to you"
         return f"The record stays, {shared}; removed are: {', '.join(_label(n) for n in collection.masks)}."

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, StringConstraints, Tag
@@ -18,6 +19,7 @@ ROLE = r"^arn:"
 Name = Annotated[str, StringConstraints(pattern=NAME, max_length=60)]
 FieldName = Annotated[str, StringConstraints(pattern=FIELD_NAME)]
 Duration = Annotated[str, StringConstraints(pattern=DURATION)]
+Day = date  # where a field is called `date`
 
 
 def _yes(value: Any) -> Any:
@@ -131,10 +133,11 @@ class Retention(Strict):
 
 
 class Until(Strict):
-    """When something kept may go: `duration` after the time in the field `from`."""
+    """When something kept may go: `duration` after the time in the field `from`, or after a `date`."""
 
-    duration: Duration
-    from_: FieldName = Described(alias="from")
+    duration: Duration | None = None
+    from_: FieldName | None = Described(None, alias="from")
+    date: Day | None = Described(None, description="the last day on which it is kept")
 
 
 class Keep(Strict):

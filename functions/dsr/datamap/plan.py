@@ -146,8 +146,7 @@ class Collection:
                 named += [way.identity.since, way.identity.recorded]
         named += [name for name, f in self.fields.items() if f.second_point or f.proves]
         named += [self.account, self.born, *self.masks]
-        if self.kept:
-            named.append(self.on_deletion["until"]["from"])
+        named.append(self.on_deletion.get("until", {}).get("from", ""))
         return tuple(dict.fromkeys(name for name in named if name))
 
     @cached_property  # asked for every record

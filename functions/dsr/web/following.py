@@ -34,6 +34,7 @@ _SHOWN: dict[State, str] = {
     State.NEEDS_ATTENTION: "person",
     State.NOTHING_FOUND: "nothing_found",
     State.CLOSED: "closed",
+    State.KEPT: "closed",  # nobody's page: its case knows no address
     State.EXPIRED: "expired",
     State.WITHDRAWN: "withdrawn",
     State.REFUSED: "refused",

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from dsr.case import Case
 from dsr.deciding import Desk
+from dsr.dry_runs import dry_run, may_dry_run
 from dsr.errors import Conflict, Refused
 from dsr.notices.refusals import REFUSALS
-from dsr.opening import Opening, dry_run, may_dry_run
+from dsr.opening import Opening
 from dsr.web.desk.door import Agent
 from dsr.web.desk.frame import DeskFrame
 from dsr.web.desk.showing import Showing, may_refuse
@@ -80,10 +81,10 @@ class Acting:
         if not may_dry_run(case):
             return self._again(request, agent, "refused", 422)
         frame = self.frame
-        opening = Opening(frame.book, frame.case_key, frame.workflow, frame.plan().version)
+        opening = Opening(frame.book, frame.case_key, frame.plan().version)
         # The version of the page in its name: pressed twice it is one dry run.
         seed = f"{case.case_id}|{request.form.get('version', '')}"
-        made = dry_run(opening, seed, frame.book.requester(case), f"agent:{agent.sub}", case)
+        made = dry_run(opening, frame.workflow, seed, frame.book.requester(case), f"agent:{agent.sub}", case)
         return see(request, f"/desk/cases/{made.case_id}?done=dry-run")
 
     def _act(self, request: Request, agent: Agent, done: str, decide: Decision) -> Answer:

@@ -13,12 +13,12 @@ from dsr.casebook import Visit, work_name
 from dsr.clock import REGIMES
 from dsr.datamap.plan import Collection, Plan
 from dsr.deciding import waits_for_review
+from dsr.dry_runs import may_dry_run
 from dsr.errors import NotFound
 from dsr.gathering import parts_of, read_parts
 from dsr.holdbook import Holdbook
 from dsr.holds import REASONS, scopes_of, that_stop
 from dsr.notices.refusals import REFUSALS
-from dsr.opening import may_dry_run
 from dsr.records import at_path, without
 from dsr.staging import Staging
 from dsr.tasks import Tasks
@@ -76,6 +76,7 @@ _SHORT = {
     "sign_in_mismatch": "Signed in with another account",
     "no_answer": "No answer",
     "keeps_arriving": "Data keeps arriving",
+    "not_in_map": "Not in the map any more",
     "step_failed": "The worker failed",
     "overdue": "Not answered in time",
     "declined": "They decline",
@@ -193,7 +194,7 @@ class Showing:
 
     def show(self, request: Request, agent: Agent, case: Case, errors: dict[str, str], status: int) -> Answer:
         """The page of the case for who is signed in. Who it is about is shown after the look is on record."""
-        plan = plans.of_version(case.map_version, self.frame.staging_bucket)
+        plan = plans.of_case(case, self.frame.staging_bucket)
         looks = Looks(self.frame.book)
         looks.note(case.case_id, agent.sub, casebook.now())
         requester = self._requester(case)

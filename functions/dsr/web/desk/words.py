@@ -28,6 +28,7 @@ STATES: dict[str, str] = {
     State.ERASING: "Erasing",
     State.CONFIRMING: "Checking that nothing is left",
     State.CERTIFYING: "Issuing the certificate",
+    State.KEPT: "Kept by law until its day",
     State.NEEDS_ATTENTION: "Needs attention",
     State.ERASED: "Erased",
     State.ERASED_IN_PART: "Erased in part",
@@ -45,6 +46,7 @@ CHANNELS = {
     "site": "an event of the site itself",
     "restore": "a restored or imported collection",
     "desk": "the desk, as a dry run",
+    "kept": "the end of the time for which an earlier deletion kept it",
 }
 FOR_WHOM = {"self": "Themselves", "child": "Their child", "other": "Somebody else"}
 CLAIMS = {"name": "Name", "phone": "Phone number", "reference": "Contract number"}
@@ -194,6 +196,10 @@ FAULTS: dict[str, Fault] = {
         "Write to them: they may have taken the wrong one of their accounts. If so, let them sign in again "
         "below. If they cannot explain it, an approver refuses the case.",
     ),
+    "not_in_map": Fault(
+        "An earlier deletion kept these records until now, and the data map does not keep them any more.",
+        "Put the collection back into the map as it was, with `keep`, deploy it and retry.",
+    ),
     "keeps_arriving": Fault(
         "New data of this person keeps arriving while it is erased.",
         "Find what still writes to this store (an import, another system) and stop it; then retry.",
@@ -272,6 +278,7 @@ EVENTS = {
     "nothing_left": "Nothing is left",
     "checking_again": "Reads again, now that the copies have caught up",
     "checked_again": "Nothing is left in the copies either",
+    "time_is_over": "What was kept by law may go now",
     "supplement_due": "The last copy has ended: a supplement is due",
     "supplemented": "Supplement to the certificate issued",
     "certified": "Certificate issued",
