@@ -119,7 +119,9 @@ def _ours(
     function: str, clients: tuple[str, ...], library: Path, also: str = "", **more: str
 ) -> dict[str, float]:
     path = f"{ROOT / 'functions' / function}:{library}"
-    environment = machine.compiled_apart(PYTHONPATH=path, POWERTOOLS_SERVICE_NAME="dsr", **more)
+    environment = machine.compiled_apart(
+        PYTHONPATH=path, POWERTOOLS_SERVICE_NAME="dsr", AWS_LAMBDA_FUNCTION_NAME="dsr", **more
+    )
     return machine.fresh(["-c", _CHILD.format(imports=_OURS + also), ",".join(clients)], environment)
 
 

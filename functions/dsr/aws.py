@@ -9,6 +9,8 @@ from typing import Any
 from botocore.config import Config
 from botocore.session import Session
 
+from dsr import cold
+
 # Standard mode retries throttling and 5xx with jitter; beyond that the workflow retries the step.
 # The read timeout stays under the shortest time a worker keeps in reserve to save its cursor.
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=3, read_timeout=20)
@@ -25,6 +27,7 @@ _S3 = Config(
 
 @cache
 def _session() -> Session:
+    cold.end()  # clients are made when all else is imported
     # Not boto3's: its resources and transfers are of no use here and take a cold start some 25 ms.
     return Session()
 
