@@ -31,15 +31,20 @@ REWARDS: Collection = ("events", "rewards")
 ORIGINALS: Collection = ("artwork", "originals")
 TICKETS: Collection = ("support", "tickets")
 MESSAGES: Collection = ("support", "messages")
-CONNECTIONS: Collection = ("network", "connections")
-VISITS: Collection = ("lake", "visits")
+VISITS: Collection = ("site", "visits")
+CONNECTIONS: Collection = ("lake", "connections")
 RECENT: Collection = ("lake", "recent")
+SUBSCRIPTIONS: Collection = ("mailing", "subscriptions")
+PARCELS: Collection = ("courier", "parcels")
 COLLECTIONS = (
     MEMBERS, CONSENTS, PERMISSIONS, SCREENING, DISCLOSURES, SIGN_INS, PICTURES,
-    ENTRIES, ARTWORKS, REWARDS, ORIGINALS, TICKETS, MESSAGES, CONNECTIONS, VISITS, RECENT,
+    ENTRIES, ARTWORKS, REWARDS, ORIGINALS, TICKETS, MESSAGES, VISITS, CONNECTIONS, RECENT,
+    SUBSCRIPTIONS, PARCELS,
 )  # fmt: skip
 
-# What is older lies in the lake's table of visits, by month; the rest in files of the day, as it was logged.
+# What others hold, each in a file: lists of records by collection, as docs/examples/receiver.py has it.
+OTHERS: Mapping[Collection, str] = {SUBSCRIPTIONS: "mailing.json", PARCELS: "courier.json"}
+# Older connections lie in the lake's table, by month; the rest in files of the day, as they were logged.
 RECENT_DAYS = 3
 # Numbers of SQL rows start at a person's own block: their records do not depend on how many others there are.
 ROWS_PER_PERSON = 100_000
@@ -89,6 +94,7 @@ class Holdings:
     seed: int
     now: datetime
     cast: Mapping[str, Person]  # the personas by name, for those whose records mention another
+    couriered: bool = True  # rewards go by courier
     records: Records = field(default_factory=lambda: defaultdict(list))
     uploads: list[Upload] = field(default_factory=list)
     ips: list[str] = field(default_factory=list)
@@ -155,9 +161,26 @@ class Holdings:
             "purpose": purpose,
             "wording": wording,
         }
+        if purpose == "newsletter" and not withdrawn:
+            self._subscribe(given)
         if withdrawn:
             record["withdrawn_at"] = stamp(given + timedelta(days=9, hours=5))
         self.records[CONSENTS].append(record)
+
+    def _subscribe(self, since: datetime) -> None:
+        """What the mailing provider holds: it knows the member by a number of its own."""
+        subscriber = f"lb-{token(self.seed, self.person.index, 'mailing', length=10)}"
+        self.records[MEMBERS][0]["mailing_id"] = subscriber
+        for number, topic in enumerate(words.NEWSLETTERS[: 1 + self.person.index % 2]):
+            self.records[SUBSCRIPTIONS].append(
+                {
+                    "subscription_id": f"{subscriber}-{number}",
+                    "subscriber": subscriber,
+                    "topic": topic,
+                    "address": self.person.email,
+                    "since": stamp(since),
+                }
+            )
 
     def permission(self) -> None:
         """Storage access that a device granted or refused."""
@@ -193,7 +216,7 @@ class Holdings:
             {
                 "member_id": self.person.key,
                 "at": self._unused(DISCLOSURES, "at", self.since_joined(700)),
-                "recipient": self.rng.choice(words.COURIERS),
+                "recipient": words.COURIER,
                 "what": "name, mailing address",
                 "why": "to deliver a reward",
             }
@@ -266,21 +289,32 @@ class Holdings:
     def _entry(self, entry_id: UUID) -> Record:
         return next(entry for entry in self.records[ENTRIES] if entry["entry_id"] == entry_id)
 
-    def reward(self, entry_id: UUID) -> None:
-        """A reward sent for an entry."""
+    def reward(self, entry_id: UUID, always: bool = False) -> None:
+        """A reward for an entry: sent by courier, `always` or mostly, or handed over at the event."""
         number = self._number(REWARDS)
-        by_courier = self.rng.random() < 0.8
+        by_courier = always or (self.rng.random() < 0.8 and self.couriered)
+        sent_at = self._entry(entry_id)["entered_at"] + timedelta(hours=20)
+        tracking_number = f"TRK{token(self.seed, number).upper()}" if by_courier else None
         self.records[REWARDS].append(
             {
                 "reward_id": f"R-{number:012d}",
                 "entry_id": entry_id,
                 "reward": self.rng.choice(words.REWARDS),
                 "value": Decimal(self.rng.randrange(500, 25_000)).scaleb(-2),
-                "courier": self.rng.choice(words.COURIERS) if by_courier else None,
-                "tracking_number": f"TRK{token(self.seed, number).upper()}" if by_courier else None,
-                "sent_at": self._entry(entry_id)["entered_at"] + timedelta(hours=20),
+                "courier": words.COURIER if by_courier else None,
+                "tracking_number": tracking_number,
+                "sent_at": sent_at,
             }
         )
+        if tracking_number:
+            self.records[PARCELS].append(
+                {
+                    "tracking_number": tracking_number,
+                    "sent_to": ", ".join(self.person.address),
+                    "delivered_at": stamp(sent_at + timedelta(days=3)),
+                    "signed_by": self.person.name,
+                }
+            )
 
     def ticket(self, at: datetime | None = None, **differs: Any) -> int:
         """A conversation that this person opened with support. Returns its id."""
@@ -326,51 +360,50 @@ class Holdings:
         return ticket_id
 
     def connections(self, rows: int) -> None:
-        """Connections within the last 180 days, the oldest first, from a few addresses and devices."""
+        """Connections within the last 180 days, the oldest first, from a few addresses and devices.
+
+        At least one of the last days.
+        """
         if not self.ips:
             self.ips = [words.ip_address(self.rng) for _ in range(1 + min(rows // 8, 40))]
         age = (self.now - self.person.joined).total_seconds() - 86_400
         span = int(min(178 * 86_400.0, max(age, 3600.0)))
         devices = self.rng.sample(words.DEVICES, k=2)
-        held = self.records[CONNECTIONS]
-        first = (self.person.index + 1) * ROWS_PER_PERSON + len(held) + 1
-        moments = sorted(self.rng.randrange(span) for _ in range(rows))
+        logged = self.records[CONNECTIONS], self.records[RECENT]
+        first = (self.person.index + 1) * ROWS_PER_PERSON + sum(map(len, logged)) + 1
+        moments = sorted(self.rng.randrange(span) for _ in range(max(0, rows - 1)))
+        moments += [span - self.rng.randrange(1, 3600)] if rows else []
         for number, second in enumerate(moments):
-            held.append(
-                {
-                    "connection_id": first + number,
-                    "member_id": self.person.key,
-                    "at": self.now - timedelta(seconds=span - second),
-                    "ip": self.rng.choice(self.ips),
-                    "mobile_network": self.rng.choice(words.CARRIERS) if self.rng.random() < 0.4 else None,
-                    "device": self.rng.choice(devices),
-                }
-            )
-
-    def visits(self, rows: int) -> None:
-        """Page views within the last 90 days, as the site's log has them: at least one of the last days."""
-        rng = Random(f"{self.seed}/visits/{self.person.index}")  # of their own: all else stays as it was
-        age = (self.now - self.person.joined).total_seconds() - 86_400
-        span = int(min(90 * 86_400.0, max(age, 3600.0)))
-        first = (self.person.index + 1) * ROWS_PER_PERSON + 1
-        seconds = sorted(
-            {rng.randrange(3600, span + 1) for _ in range(rows - 1)} | {rng.randrange(3600, 7200)}
-        )
-        for number, second in enumerate(reversed(seconds)):
-            at = self.now - timedelta(seconds=second)
+            at = self.now - timedelta(seconds=span - second)
             record: Record = {
-                "visit_id": first + number,
+                "connection_id": first + number,
                 "member_id": self.person.key,
                 "at": at,
-                "ip": rng.choice(self.ips),
-                "mobile_network": rng.choice(words.CARRIERS) if rng.random() < 0.4 else None,
-                "device": rng.choice(words.DEVICES)["model"],
-                "page": rng.choice(words.PAGES),
+                "ip": self.rng.choice(self.ips),
+                "mobile_network": self.rng.choice(words.CARRIERS) if self.rng.random() < 0.4 else None,
+                "device": self.rng.choice(devices),
             }
             if at >= self.now - timedelta(days=RECENT_DAYS):
                 self.records[RECENT].append(record | {"at": stamp(at)})
             else:
-                self.records[VISITS].append(record)
+                self.records[CONNECTIONS].append(record)
+
+    def visits(self, rows: int) -> None:
+        """Page views within the last 90 days."""
+        rng = Random(f"{self.seed}/visits/{self.person.index}")  # of their own: all else stays as it was
+        age = (self.now - self.person.joined).total_seconds() - 86_400
+        span = int(min(90 * 86_400.0, max(age, 3600.0)))
+        first = (self.person.index + 1) * ROWS_PER_PERSON + 1
+        for number, second in enumerate(sorted((rng.randrange(span) for _ in range(rows)), reverse=True)):
+            self.records[VISITS].append(
+                {
+                    "visit_id": first + number,
+                    "member_id": self.person.key,
+                    "at": self.now - timedelta(seconds=second),
+                    "page": rng.choice(words.PAGES),
+                    "device": rng.choice(words.DEVICES),
+                }
+            )
 
 
 def merged(records: Mapping[Collection, list[Record]]) -> Records:

@@ -42,6 +42,7 @@ from infra.craftzone.holdings import (
     MEMBERS,
     MESSAGES,
     ORIGINALS,
+    OTHERS,
     PERMISSIONS,
     PICTURES,
     RECENT,
@@ -77,10 +78,10 @@ SQL_TABLES: Mapping[Collection, str] = {
     REWARDS: "rewards",
     TICKETS: "tickets",
     MESSAGES: "ticket_messages",
-    CONNECTIONS: "connections",
+    VISITS: "visits",
 }
-SQL_STORES = ("events", "support", "network")
-LAKE_PREFIXES: Mapping[Collection, str] = {VISITS: "visits/", RECENT: "recent/"}
+SQL_STORES = ("events", "support", "site")
+LAKE_PREFIXES: Mapping[Collection, str] = {CONNECTIONS: "connections/", RECENT: "recent/"}
 
 Snapshot = dict[Collection, dict[str, str]]
 
@@ -89,7 +90,8 @@ Snapshot = dict[Collection, dict[str, str]]
 class Stores:
     """Where the community's stores are, with the access of their owner.
 
-    `databases` has a libpq connection string of the tables' owner per SQL store: events, support and network.
+    `databases` has a libpq connection string of the tables' owner per SQL store: events, support and site;
+    `others` is the folder of what the mailing provider and the courier hold.
     """
 
     session: boto3.Session
@@ -98,12 +100,14 @@ class Stores:
     artwork_bucket: str
     lake_bucket: str
     databases: Mapping[str, str]
+    others: Path
     endpoint_url: str | None = None
 
     @classmethod
     def of_stack(
         cls,
         databases: Mapping[str, str],
+        others: Path,
         *,
         session: boto3.Session | None = None,
         endpoint_url: str | None = None,
@@ -122,6 +126,7 @@ class Stores:
             artwork_bucket=outputs["ArtworkBucket"],
             lake_bucket=outputs["LakeBucket"],
             databases=databases,
+            others=others,
             endpoint_url=endpoint_url,
         )
 
@@ -196,6 +201,7 @@ def load(community: Community, stores: Stores) -> Loaded:
     started = time.monotonic()
     counts: Counter[Collection] = Counter()
     logged: dict[str, list[Record]] = {}  # of the lake, by object
+    others: dict[Collection, list[Record]] = {collection: [] for collection in OTHERS}
     with ThreadPoolExecutor(THREADS) as pool:
         clear(stores, pool)
         databases = {store: psycopg.connect(stores.databases[store]) for store in SQL_STORES}
@@ -208,9 +214,13 @@ def load(community: Community, stores: Stores) -> Loaded:
                 _copy(people, databases)
                 _log(people, logged)
                 for held in people:
+                    for collection, records in others.items():
+                        records += held.records.get(collection, ())
                     counts.update({collection: len(records) for collection, records in held.records.items()})
             _finish(pending)
             list(pool.map(lambda key: _put_log(stores, key, logged[key]), logged))
+            for collection, records in others.items():
+                give_others(stores, collection, records)
             for connection in databases.values():
                 connection.commit()
                 connection.execute("ANALYZE")
@@ -352,15 +362,15 @@ def _column(value: Any) -> Any:
 def _log(people: Sequence[Holdings], logged: dict[str, list[Record]]) -> None:
     """Sort what these people left in the log by the objects of the lake."""
     for held in people:
-        for record in held.records.get(VISITS, ()):
-            logged.setdefault(f"visits/month={record['at']:%Y-%m}/views.parquet", []).append(record)
+        for record in held.records.get(CONNECTIONS, ()):
+            logged.setdefault(f"connections/month={record['at']:%Y-%m}/log.parquet", []).append(record)
         for record in held.records.get(RECENT, ()):
-            logged.setdefault(f"recent/dt={record['at'][:10]}/views.jsonl.gz", []).append(record)
+            logged.setdefault(f"recent/dt={record['at'][:10]}/log.jsonl.gz", []).append(record)
 
 
 def _put_log(stores: Stores, key: str, records: list[Record]) -> None:
     """Write an object of the lake: Parquet, in the order of time, or gzipped JSON lines."""
-    records = sorted(records, key=lambda record: (record["at"], record["visit_id"]))
+    records = sorted(records, key=lambda record: (record["at"], record["connection_id"]))
     if key.endswith(".parquet"):
         file = io.BytesIO()
         parquet.write_table(pyarrow.Table.from_pylist(records), file, row_group_size=5000)
@@ -368,6 +378,19 @@ def _put_log(stores: Stores, key: str, records: list[Record]) -> None:
     else:
         content = gzip.compress("".join(f"{json.dumps(record)}\n" for record in records).encode(), mtime=0)
     stores.s3.put_object(Bucket=stores.lake_bucket, Key=key, Body=content)
+
+
+def held_by_others(stores: Stores, collection: Collection) -> list[Record]:
+    """What the mailing provider or the courier holds."""
+    content = json.loads((stores.others / OTHERS[collection]).read_text("utf-8"))
+    held: list[Record] = content[collection[1]]
+    return held
+
+
+def give_others(stores: Stores, collection: Collection, records: list[Record]) -> None:
+    """Have them hold these, in place of what they held."""
+    stores.others.mkdir(parents=True, exist_ok=True)
+    (stores.others / OTHERS[collection]).write_text(json.dumps({collection[1]: records}), "utf-8")
 
 
 def add_big_artwork(community: Community, stores: Stores) -> Community:
@@ -461,6 +484,10 @@ def _readers(stores: Stores) -> dict[Collection, Iterator[tuple[str, str]]]:
         readers[collection] = _read_rows(stores.databases[collection[0]], table)
     for collection in LAKE_PREFIXES:
         readers[collection] = _read_lake(stores, collection)
+    for collection in OTHERS:
+        # Their first field is their key.
+        held = held_by_others(stores, collection)
+        readers[collection] = ((str(next(iter(r.values()))), canonical(r)) for r in held)
     return readers
 
 
@@ -488,12 +515,12 @@ def _read_lake(stores: Stores, collection: Collection) -> Iterator[tuple[str, st
             Bucket=stores.lake_bucket, Key=version["Key"], VersionId=version["VersionId"]
         )["Body"].read()
         old = "" if version["IsLatest"] else f"?versionId={version['VersionId']}"
-        if collection == VISITS:
+        if collection == CONNECTIONS:
             records = parquet.read_table(io.BytesIO(content)).to_pylist()
         else:
             records = [json.loads(line) for line in gzip.decompress(content).splitlines()]
         for record in records:
-            yield f"{record['visit_id']}{old}", canonical(record)
+            yield f"{record['connection_id']}{old}", canonical(record)
 
 
 def _read_rows(database: str, table: str) -> Iterator[tuple[str, str]]:
@@ -551,8 +578,11 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--big-artwork", action="store_true", help="add the 300 MB original as well")
+    parser.add_argument(
+        "--others", type=Path, default=Path("build/others"), help="folder of what others hold"
+    )
     options = parser.parse_args()
-    stores = Stores.of_stack(create_databases(options.server, options.database_password))
+    stores = Stores.of_stack(create_databases(options.server, options.database_password), options.others)
     community = generate(options.people, options.seed)
     loaded = load(community, stores)
     for (store, collection), count in loaded.counts.items():

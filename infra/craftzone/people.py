@@ -23,7 +23,6 @@ from infra.craftzone.holdings import (
     REWARDS,
     SIGN_INS,
     TICKETS,
-    VISITS,
     Collection,
     Holdings,
     Person,
@@ -38,14 +37,17 @@ __all__ = ["Community", "generate"]
 LEAST_BYTES_OF_A_VALUE = 5  # in UTF-8; shorter ones are found in any log by chance
 
 
-def generate(people: int = 2000, seed: int = 1, now: datetime | None = None) -> "Community":
+def generate(
+    people: int = 2000, seed: int = 1, now: datetime | None = None, *, couriered: bool = True
+) -> "Community":
     """A community of `people` in all, the personas included, so never fewer than there are personas.
 
     All dates count back from `now`, an aware moment; by default today's midnight in UTC, so that the sample
-    does not age.
+    does not age. Not
+    `couriered`: only the persona `rewarded` had rewards by courier, so nobody else waits for what it answers.
     """
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return Community(people, seed, now or midnight)
+    return Community(people, seed, now or midnight, couriered=couriered)
 
 
 class Community:
@@ -55,13 +57,16 @@ class Community:
     names to keys.
     """
 
-    def __init__(self, people: int, seed: int, now: datetime, *, big_artwork: bool = False) -> None:
+    def __init__(
+        self, people: int, seed: int, now: datetime, *, big_artwork: bool = False, couriered: bool = True
+    ) -> None:
         if now.tzinfo is None:
             raise ValueError("now must be an aware datetime, such as datetime.now(UTC)")
         self.people = max(people, len(personas.PERSONAS))
         self.seed = seed
         self.now = now.replace(microsecond=0)
         self.big_artwork = big_artwork
+        self.couriered = couriered
         self._sign_ins: dict[str, Record] = {}
         self._cast = {name: self._person(index) for index, name in enumerate(personas.PERSONAS)}
         self.personas = {name: person.key for name, person in self._cast.items()}
@@ -70,7 +75,7 @@ class Community:
 
     def with_big_artwork(self) -> "Community":
         """The same community, in which the persona `big_artwork` has posted the 300 MB original."""
-        other = Community(self.people, self.seed, self.now, big_artwork=True)
+        other = Community(self.people, self.seed, self.now, big_artwork=True, couriered=self.couriered)
         other._sign_ins = self._sign_ins
         return other
 
@@ -138,6 +143,7 @@ class Community:
             values.add(person.key)
         for member in records.get(MEMBERS, ()):
             values |= {member["nickname"], member["email"], member["birth_date"], member["sign_in_sub"]}
+            values.add(member.get("mailing_id", ""))
             values |= {member.get("federated", {}).get(name, "") for name in ("subject_id", "refresh_token")}
         for entry in self._own(records.get(ENTRIES, ()), "email", person):
             values |= {
@@ -151,7 +157,7 @@ class Community:
             values |= {ticket["opened_by"], ticket["opened_phone"] or ""}
         for message in records.get(MESSAGES, ()):
             values |= {message["author_email"] or "", message["author_phone"] or ""}
-        values |= {r["ip"] for kind in (CONNECTIONS, VISITS, RECENT) for r in records.get(kind, ())}
+        values |= {r["ip"] for kind in (CONNECTIONS, RECENT) for r in records.get(kind, ())}
         values |= {reward["tracking_number"] or "" for reward in records.get(REWARDS, ())}
         values |= {
             item["object_key"] or ""
@@ -223,7 +229,7 @@ class Community:
     def _holdings(self, index: int) -> Holdings:
         person = self._person(index)
         rng = Random(f"{self.seed}/records/{index}")
-        holdings = Holdings(person, rng, self.seed, self.now, self._cast)
+        holdings = Holdings(person, rng, self.seed, self.now, self._cast, self.couriered)
         if person.persona:
             personas.play(holdings)
             if self.big_artwork and person.persona == "big_artwork":

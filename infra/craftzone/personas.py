@@ -13,7 +13,7 @@ from infra.craftzone.holdings import ORIGINALS, ROWS_PER_PERSON, Holdings, Perso
 
 # The order is part of the data: a person's records follow from their place.
 PERSONAS = (
-    "everything",  # the person of the demo: some fifty records over all nine stores, and a federated sign-in
+    "everything",  # the person of the demo: some fifty records over all stores, and a federated sign-in
     "household_a",  # two people with one address and one phone number
     "household_b",
     "mixed_case",  # typed their address in another case in each store
@@ -40,6 +40,7 @@ PERSONAS = (
     "case_trick",  # no account; PostgreSQL's lower(), not Python's, makes `everything`'s address of theirs
     "same_original",  # posted one original in two events: two rows, one object
     "missing_original",  # a row whose object is gone
+    "rewarded",  # newsletters, and rewards by courier: others hold their data too
 )
 
 MANY_LOGS = 20_000
@@ -165,13 +166,13 @@ def _everything(holdings: Holdings) -> None:
     for entry_id in (first, first, second, second, third):
         holdings.artwork(entry_id, side=316)  # about 100 KB each
     for entry_id in (first, third):
-        holdings.reward(entry_id)
+        holdings.reward(entry_id, always=holdings.couriered)
         holdings.disclosure()
     holdings.conversation(messages=2, at=holdings.ago(5, 9))
     holdings.conversation(messages=3, at=holdings.ago(100, 140))
     holdings.conversation(messages=1, at=holdings.ago(500, 520))  # over a year old, but since they joined
-    holdings.connections(11)
-    holdings.visits(4)
+    holdings.connections(8)
+    holdings.visits(3)
 
 
 def _mixed_case(holdings: Holdings) -> None:
@@ -337,6 +338,14 @@ def _missing_original(holdings: Holdings) -> None:
     holdings.artwork(holdings.entry(holdings.ago(30, 60)), stored=False)
 
 
+def _rewarded(holdings: Holdings) -> None:
+    _ordinary(holdings)
+    holdings.consent(0)
+    for days in ((40, 60), (90, 120)):
+        holdings.reward(holdings.entry(holdings.ago(*days)), always=True)
+        holdings.disclosure()
+
+
 _PARTS: Mapping[str, Callable[[Holdings], None]] = {
     "everything": _everything,
     "household_a": _household,
@@ -362,4 +371,5 @@ _PARTS: Mapping[str, Callable[[Holdings], None]] = {
     "case_trick": _look_alike,
     "same_original": _same_original,
     "missing_original": _missing_original,
+    "rewarded": _rewarded,
 }

@@ -7,7 +7,7 @@
 CREATE ROLE dsr LOGIN;  -- of the product: reads, masks and deletes; its password is set apart from this file
 CREATE DATABASE events TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C';
 CREATE DATABASE support TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C';
-CREATE DATABASE network TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C';
+CREATE DATABASE site TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C';
 
 \connect events
 
@@ -87,22 +87,21 @@ CREATE INDEX ticket_messages_written_at ON ticket_messages (written_at);
 
 GRANT SELECT, UPDATE, DELETE ON tickets, ticket_messages TO dsr;
 
-\connect network
+\connect site
 
-REVOKE ALL ON DATABASE network FROM PUBLIC;
+REVOKE ALL ON DATABASE site FROM PUBLIC;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-GRANT CONNECT ON DATABASE network TO dsr;
+GRANT CONNECT ON DATABASE site TO dsr;
 GRANT USAGE ON SCHEMA public TO dsr;
 
-CREATE TABLE connections (
-    connection_id bigint PRIMARY KEY,
+CREATE TABLE visits (
+    visit_id bigint PRIMARY KEY,
     member_id text NOT NULL,
     at timestamptz NOT NULL,
-    ip inet NOT NULL,
-    mobile_network text,  -- null on any other network
+    page text NOT NULL,
     device jsonb NOT NULL
 );
-CREATE INDEX connections_member ON connections (member_id, connection_id);
-CREATE INDEX connections_at ON connections (at);
+CREATE INDEX visits_member ON visits (member_id, visit_id);
+CREATE INDEX visits_at ON visits (at);
 
-GRANT SELECT, UPDATE, DELETE ON connections TO dsr;
+GRANT SELECT, UPDATE, DELETE ON visits TO dsr;

@@ -20,12 +20,14 @@ from infra.craftzone.holdings import (
     MEMBERS,
     MESSAGES,
     ORIGINALS,
+    PARCELS,
     PERMISSIONS,
     PICTURES,
     RECENT,
     REWARDS,
     SCREENING,
     SIGN_INS,
+    SUBSCRIPTIONS,
     TICKETS,
     VISITS,
     Collection,
@@ -64,12 +66,14 @@ REFERENCES: tuple[tuple[Collection, str, Collection, str], ...] = (
     (SIGN_INS, "sub", MEMBERS, "sign_in_sub"),
     (PICTURES, "member_id", MEMBERS, "member_id"),
     (ENTRIES, "member_id", MEMBERS, "member_id"),
-    (CONNECTIONS, "member_id", MEMBERS, "member_id"),
     (VISITS, "member_id", MEMBERS, "member_id"),
+    (CONNECTIONS, "member_id", MEMBERS, "member_id"),
     (RECENT, "member_id", MEMBERS, "member_id"),
     (ARTWORKS, "entry_id", ENTRIES, "entry_id"),
     (REWARDS, "entry_id", ENTRIES, "entry_id"),
     (ORIGINALS, "object_key", ARTWORKS, "object_key"),
+    (SUBSCRIPTIONS, "subscriber", MEMBERS, "mailing_id"),
+    (PARCELS, "tracking_number", REWARDS, "tracking_number"),
 )
 WITHHELD: Mapping[Collection, tuple[tuple[str, str], ...]] = {MEMBERS: (("federated", "refresh_token"),)}
 
@@ -132,7 +136,7 @@ def _referring(
     parents: list[Record],
     theirs: str,
 ) -> list[Record]:
-    wanted = {parent[theirs] for parent in parents if parent[theirs] is not None}
+    wanted = {parent.get(theirs) for parent in parents} - {None}
     return [record for record in records.get(child, ()) if record[own] in wanted] if wanted else []
 
 

@@ -120,7 +120,8 @@ REWARDS = (
     "air assist set",
     "slate coasters",
 )
-COURIERS = ("Swiftwing Parcel", "Blue Barrow Couriers", "Northgate Post")
+COURIER = "Swiftwing Parcel"
+NEWSLETTERS = ("Monthly letter", "Offers for your machine")
 SUBJECTS = (
     "fox",
     "heron",
@@ -184,7 +185,7 @@ def phone(rng: Random) -> str:
 
 
 def ip_address(rng: Random) -> str:
-    """An address of a documentation block: IPv4 for a third, else IPv6 as PostgreSQL prints inet."""
+    """An address of a documentation block: IPv4 for a third, else IPv6 in its short form."""
     if rng.random() < 0.34:
         block = rng.choice(("192.0.2", "198.51.100", "203.0.113"))
         return f"{block}.{rng.randrange(1, 255)}"

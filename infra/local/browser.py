@@ -5,12 +5,14 @@ import http.client
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urljoin, urlsplit
+from uuid import uuid4
 
 from infra.local.home import LocalCloudError
 
 REDIRECTS = {301, 302, 303, 307, 308}
 FOLLOWED = 10
 FAILED = 500
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass
@@ -22,6 +24,7 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
     choices: dict[str, list[str]] = field(default_factory=dict)  # of radio buttons and selections
     buttons: list[str] = field(default_factory=list)  # their wording
+    files: list[str] = field(default_factory=list)  # fields for files
 
 
 @dataclass
@@ -81,9 +84,23 @@ class Browser:
             return self._open("GET", f"{target.split('?')[0]}?{urlencode(sent)}", None)
         return self._open("POST", target, urlencode(sent).encode())
 
-    def _open(self, method: str, url: str, body: bytes | None) -> Page:
+    def upload(self, page: Page, form: Form, file: str, content: bytes) -> Page:
+        """Choose a file of that name in the form's field for files, and press its button."""
+        mark = f"----{uuid4().hex}"
+        [field] = form.files
+        parts = [
+            f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in form.fields.items()
+            if name != field
+        ]
+        parts.append(f'--{mark}\r\nContent-Disposition: form-data; name="{field}"; filename="{file}"\r\n\r\n')
+        body = "".join(parts).encode() + content + f"\r\n--{mark}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={mark}"
+        return self._open("POST", urljoin(page.url, form.action), body, kind)
+
+    def _open(self, method: str, url: str, body: bytes | None, kind: str = FORM) -> Page:
         for _ in range(FOLLOWED):
-            status, headers, content = self._exchange(method, url, body)
+            status, headers, content = self._exchange(method, url, body, kind)
             if status not in REDIRECTS or "location" not in headers:
                 page = _page(url, status, headers, content)
                 if status >= FAILED:  # no person goes on from here, and the page after it would hide it
@@ -94,7 +111,9 @@ class Browser:
                 method, body = "GET", None
         raise LocalCloudError(f"{url} redirects without end")
 
-    def _exchange(self, method: str, url: str, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
+    def _exchange(
+        self, method: str, url: str, body: bytes | None, kind: str = FORM
+    ) -> tuple[int, dict[str, str], bytes]:
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
             raise LocalCloudError(f"{url} is no address in the local cloud")
@@ -111,7 +130,7 @@ class Browser:
         if jar:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in jar.items())
         if body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers["Content-Type"] = kind
             headers["Origin"] = f"{parts.scheme}://{parts.netloc}"
         try:
             connection.request(
@@ -167,6 +186,8 @@ class _Reader(HTMLParser):
             form.buttons.append(value)
         elif tag == "input" and name:
             form.fields[name] = value
+            if kind == "file":
+                form.files.append(name)
         elif tag == "textarea" and name:
             self._area = name
             form.fields[name] = ""

@@ -4,6 +4,7 @@ The person does only what a browser does: fill in forms, press buttons, read mai
 look inside.
 """
 
+import json
 import re
 import time
 import zipfile
@@ -19,8 +20,8 @@ from dsr.bundle.verifying import verify_bundle
 from dsr.certificate import verify
 from dsr.datamap.plan import Plan, from_json
 from infra.craftzone import load
-from infra.craftzone.holdings import Person
-from infra.local import checks, down, erasure_checks
+from infra.craftzone.holdings import PARCELS, Person
+from infra.local import checks, desk, down, erasure_checks
 from infra.local.browser import Browser, Page
 from infra.local.cloud import Cloud
 from infra.local.home import ROOT, Home, LocalCloudError
@@ -37,6 +38,10 @@ CASE = re.compile(r"/requests/([0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){3
 MAIL_SECONDS = 30.0
 WORK_SECONDS = 90.0
 STEPS_TO_PROVE = 6
+# As the page of a request says it, of the courier's records and of stores.
+COURIERS = "Parcels with your rewards"
+WAITING = ("Asked, not answered yet", "Told, not answered yet")
+UNDER_WAY = ("Not started", "Searching", "Under way")
 MUST_BE_SEEN = {"log", "execution", "table"}
 
 
@@ -102,15 +107,18 @@ def play(running: Running, show: Show) -> Told:
     with show.stage("they confirm their mailbox and sign in to their account"):
         page = identify(browser, running.cloud, page, person, asked_at)
     started = time.monotonic()
-    waiting = f"all stores are searched for them (request {case})"
+    waiting = f"all stores are searched, and the mailing provider is asked (request {case})"
     with show.stage(waiting):
-        page = wait_until(browser, page, offers_download, lambda text: show.detail(waiting, text))
+        page = wait_until(browser, page, only_the_courier, lambda text: show.detail(waiting, text))
     gathered = time.monotonic() - started
+    with show.stage("an agent asks the courier, and hands in at the desk what they sent"):
+        courier_sends(running, case)
+        page = wait_until(browser, page, offers_download)
     with show.stage("they download it"):
         content = download(browser, running.cloud, page, person)
         OUT.mkdir(parents=True, exist_ok=True)
         (OUT / "bundle.zip").write_bytes(content)
-    show.say(f"  {gathered:.1f} s from proven identity to bundle, {len(content):,} bytes")
+    show.say(f"  {gathered:.1f} s from proven identity to the last store, {len(content):,} bytes")
     return Told(case, OUT / "bundle.zip", f"{running.url}/requests/{case}")
 
 
@@ -131,21 +139,25 @@ def play_deletion(running: Running, show: Show) -> list[str]:
         form = page.form(action="/confirm-deletion")
         ticked = {name: values[0] for name, values in form.choices.items() if values}
         page = browser.submit(page, form, **ticked)
-    with show.stage("everything is erased, read again and certified"):
-        started = time.monotonic()
-        page = wait_until(
-            browser, page, lambda page: any(link.endswith("/certificate") for link in page.links)
-        )
+    started = time.monotonic()
+    with show.stage("everything is erased; the mailing provider is told, and answers later"):
+        page = wait_until(browser, page, only_the_courier)
+    with show.stage("an agent tells the courier, and closes the task at the desk"):
+        courier_deletes(running, case)
+    with show.stage("everything is read again and certified"):
+        page = wait_until(browser, page, offers_certificate)
         took = time.monotonic() - started
         certificate = next(link for link in page.links if link.endswith("/certificate"))
         CERTIFICATE.write_bytes(browser.get(absolute(page, certificate)).body)
         said = verify(CERTIFICATE.read_bytes(), KEY.read_bytes())
     show.say(f"  {took:.1f} s from confirmation to certificate; its signature holds, checked offline")
     show.console.print(erased(said))
+    show.console.print(told(said))
     needles = checks.Needles(running.community.personal_values_of(PERSONA))
     with show.stage("compare every record of every store with what it was"):
         after = load.snapshot(running.stores)
         faults = erasure_checks.faults(load_plan(), truth, before, after, needles)
+        faults += erasure_checks.recipient_faults(load_plan(), said)
     others = sum(len(records) for records in after.values())
     show.say(f"  {others:,} records compared")
     with show.stage("look for their values in every log, history, queue and table of the product"):
@@ -170,6 +182,46 @@ def erased(certificate: dict[str, Any]) -> Table:
         numbers = (str(entry[name]) for name in ("found", "erased", "remaining"))
         table.add_row(entry["store"], entry["collection"], *numbers, how)
     return table
+
+
+def told(certificate: dict[str, Any]) -> Table:
+    """Whom the certificate names as told (GDPR Art. 19), as a table."""
+    table = Table("recipient", "is", "told", "answered", "answer", title="Who was told, and their answers")
+    for entry in certificate["recipients"]:
+        moments = (entry[name][:19].replace("T", " ") for name in ("told_at", "answered_at"))
+        table.add_row(entry["name"], entry["role"], *moments, entry["answer"])
+    return table
+
+
+def only_the_courier(page: Page) -> bool:
+    """Whether the page says that the courier is asked, and nothing else is under way."""
+    asked = any(f"{COURIERS} {word}" in page.text for word in WAITING)
+    return asked and not any(word in page.text for word in UNDER_WAY)
+
+
+def courier_sends(running: Running, case: str) -> None:
+    """The desk's part of a copy: what the courier holds by the numbers on the task's page, as a file."""
+    browser, page = at_the_task(running, case)
+    records = [r for r in load.held_by_others(running.stores, PARCELS) if r["tracking_number"] in page.text]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    page = browser.upload(page, page.form(action="/file"), "delivery-records.jsonl", lines.encode())
+    desk.close_task(browser, page, "answered")
+
+
+def courier_deletes(running: Running, case: str) -> None:
+    """The desk's part of a deletion."""
+    browser, page = at_the_task(running, case)
+    held = load.held_by_others(running.stores, PARCELS)
+    left = [record for record in held if record["tracking_number"] not in page.text]
+    load.give_others(running.stores, PARCELS, left)
+    desk.close_task(browser, page, "erased", "Deleted on our side, says their privacy team.")
+
+
+def at_the_task(running: Running, case: str) -> tuple[Browser, Page]:
+    """An agent's browser, at the task of the case."""
+    browser = Browser()
+    page = desk.sign_in(browser, running.url, "agents", f"/desk/cases/{case}")
+    return browser, desk.open_task(browser, page, "courier")
 
 
 def ask(browser: Browser, url: str, person: Person, right: str = "access") -> Page:

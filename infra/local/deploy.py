@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from infra import build
-from infra.local import postgres, processes
+from infra.local import mailing, postgres, processes
 from infra.local.cloud import Cloud
 from infra.local.home import ROOT, Home, LocalCloudError
 
@@ -49,13 +49,18 @@ def deploy_community(home: Home, cloud: Cloud, server: postgres.Server) -> dict[
         "DatabaseHost": postgres.HOST,
         "DatabasePort": str(server.port),
         "DatabasePassword": home.secret("dsr"),
+        "MailingSecret": mailing.secret_of(home),
     }
     return sam_deploy(home, cloud, ROOT / "infra/craftzone/template.yaml", COMMUNITY_STACK, parameters)
 
 
-def build_product(user_pool: str) -> None:
-    """Compile the community's data map and fill the layers. `user_pool` is the id of its sign-in."""
+def build_product(user_pool: str, provider: str) -> None:
+    """Compile the community's data map and fill the layers.
+
+    `user_pool` is the id of its sign-in, `provider` the address of its mailing provider.
+    """
     values = {"account": processes.ACCOUNT, "region": processes.REGION, "user_pool": user_pool}
+    values |= {"mailing": provider}
     try:
         build.build(aws=False, data_map=ROOT / "infra/craftzone/datamap.yaml", values=values)
     except (build.BuildError, build.MapError) as error:

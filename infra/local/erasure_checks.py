@@ -44,6 +44,17 @@ def faults(
     return found
 
 
+def recipient_faults(plan: Plan, certificate: dict[str, Any]) -> list[str]:
+    """Whom the certificate does not name as told and having erased, though they are in the map."""
+    answers = {entry["name"]: entry["answer"] for entry in certificate["recipients"]}
+    wanted = [store.recipient["name"] for store in plan.stores.values() if store.recipient]
+    return [
+        f"the certificate says of {name}: {answers.get(name, 'nothing')}"
+        for name in wanted
+        if answers.get(name) != "erased"
+    ]
+
+
 def _mask_faults(
     where: str, old: str, new: str | None, masks: dict[str, str], needles: Needles
 ) -> Iterator[str]:
@@ -70,7 +81,7 @@ def _keys(plan: Plan, collection: Collection, records: list[Record], before: Sna
             yield from [key for key in before[collection] if key.startswith(prefix)]
         elif kind == "cognito":
             yield record["username"]
-        elif kind in ("sql", "lake"):
+        elif kind in ("sql", "lake", "webhook", "manual"):
             yield str(record[described.key[0]])
         else:
             yield "/".join(str(record[name]) for name in described.key)

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.conninfo import make_conninfo
 
 from infra.craftzone import load, people, personas
-from infra.local import deploy, down, postgres, processes
+from infra.local import deploy, down, mailing, postgres, processes
 from infra.local.cloud import Cloud
 from infra.local.home import Home, LocalCloudError
 from infra.local.show import Show
@@ -50,12 +50,14 @@ def bring_up(
     *,
     clean: bool = False,
     parameters: Mapping[str, str] | None = None,
+    couriered: bool = True,
 ) -> Running:
     """The local cloud of `home`, running and loaded.
 
     `port` and `wanted` people: None takes what the home has, or the default. `clean` begins from nothing.
-    `parameters` of the product's template differ from what `deploy` gives. If it did not run before and
-    anything fails or is interrupted, everything is stopped again. Raises LocalCloudError.
+    `parameters` of the product's template differ from what `deploy` gives; `couriered`: see `generate`. If it
+    did not run before and anything fails or is interrupted, everything is stopped again. Raises
+    LocalCloudError.
     """
     if clean:
         _refuse_taken(port or DEFAULT_PORT, processes.running_on(home))  # before anything is deleted
@@ -83,7 +85,8 @@ def bring_up(
         )
     port = before or port or held.get("port") or DEFAULT_PORT
     try:
-        return _bring_up(home, port, wanted or DEFAULT_PEOPLE, show, before is not None, parameters or {})
+        people_wanted = wanted or DEFAULT_PEOPLE
+        return _bring_up(home, port, people_wanted, show, before is not None, parameters or {}, couriered)
     except BaseException:
         if before is None:
             down.take_down(home)
@@ -109,7 +112,13 @@ def tell(running: Running, show: Show) -> None:
 
 
 def _bring_up(
-    home: Home, port: int, wanted: int, show: Show, running: bool, parameters: Mapping[str, str]
+    home: Home,
+    port: int,
+    wanted: int,
+    show: Show,
+    running: bool,
+    parameters: Mapping[str, str],
+    couriered: bool,
 ) -> Running:
     cloud = Cloud(port)
     held = home.note("held")
@@ -125,11 +134,11 @@ def _bring_up(
     with show.stage("deploy the community's stores"):
         outputs = deploy.deploy_community(home, cloud, server)
     moment = datetime.fromisoformat(held["now"]) if held else None
-    community = people.generate(held.get("people", wanted), SEED, moment)
-    stores = _stores(cloud, server, fresh=not held, password=home.secret("dsr"))
+    community = people.generate(held.get("people", wanted), SEED, moment, couriered=couriered)
+    stores = _stores(home, cloud, server, fresh=not held)
     loading = in_background(lambda: load.load(community, stores)) if not held else None
     with show.stage("build and deploy the product"):
-        deploy.build_product(outputs["UserPoolId"])
+        deploy.build_product(outputs["UserPoolId"], mailing.start(home))
         url = deploy.deploy_product(home, cloud, outputs["UserPoolId"], parameters)
     if loading:
         with show.stage(f"load {len(community)} people"):
@@ -149,15 +158,16 @@ def _refuse_taken(port: int, ours: int | None) -> None:
         raise LocalCloudError(taken)
 
 
-def _stores(cloud: Cloud, server: postgres.Server, *, fresh: bool, password: str) -> load.Stores:
+def _stores(home: Home, cloud: Cloud, server: postgres.Server, *, fresh: bool) -> load.Stores:
     owner = make_conninfo(
         host=postgres.HOST, port=server.port, user=postgres.OWNER, password=server.password, dbname="postgres"
     )
     if fresh:
-        databases = load.create_databases(owner, password)
+        databases = load.create_databases(owner, home.secret("dsr"))
     else:
         databases = {store: make_conninfo(owner, dbname=store) for store in load.SQL_STORES}
-    return load.Stores.of_stack(databases, session=cloud.session, endpoint_url=cloud.endpoint)
+    others = mailing.others_of(home)
+    return load.Stores.of_stack(databases, others, session=cloud.session, endpoint_url=cloud.endpoint)
 
 
 def in_background(work: Callable[[], Any]) -> Future[Any]:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 Opened = Callable[..., Page]
 
 CONNECTIONS = 100_000
-CONNECTION = "network.connections"
+CONNECTION = "lake.connections"
 
 
 def connections(count: int) -> Iterator[dict[str, Any]]:
@@ -111,7 +111,7 @@ def shelf(page: Page, anchor: str) -> Any:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(opened: Opened, sample: Path, width: int, scheme: str) -> None:
     page = opened(sample, width, color_scheme=scheme, bypass_csp=True)
-    for anchor in ("members-members", "pictures-pictures", "network-connections"):
+    for anchor in ("members-members", "pictures-pictures", "lake-connections"):
         section = shelf(page, anchor)
         section.locator("td.act button").first.click()
     page.locator("summary").click()
@@ -131,7 +131,7 @@ def test_without_script_it_can_be_read(opened: Opened, sample: Path, width: int)
     for picture in page.locator("section img").all():
         picture.scroll_into_view_if_needed()
         assert picture.evaluate("async (e) => { await e.decode(); return e.naturalWidth }") == 40
-    rows = page.locator("section:has(> h2#network-connections) tbody tr")
+    rows = page.locator("section:has(> h2#lake-connections) tbody tr")
     expect(rows).to_have_count(20)
     expect(page.get_by_text("The first 20 records are shown here; all are in the files.")).to_be_visible()
     expect(page.get_by_text("ada@example.com").first).to_be_visible()
@@ -165,7 +165,7 @@ def test_it_tells_what_article_15_asks_for(opened: Opened, sample: Path) -> None
     expect(overview).to_contain_text("Amazon Web Services (works with it for us, Ireland)")
     expect(overview).to_contain_text("You may complain to the data protection authority")
     expect(page.locator("main > ul")).to_contain_text("Art. 17")
-    expect(page.get_by_role("rowheader", name="Store: network: 45 records")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="Store: lake: 45 records")).to_be_visible()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_in_their_language_with_their_times(
     assert page.locator("html").get_attribute("lang") == language
     expect(page.get_by_role("heading", level=1)).to_have_text(title)
     expect(shelf(page, "members-members").locator("time").first).to_have_text(moment)
-    section = shelf(page, "network-connections")
+    section = shelf(page, "lake-connections")
     section.get_by_role("searchbox").fill("süd MOBIL")
     section.get_by_role("searchbox").press("Enter")
     expect(section.get_by_role("status")).to_contain_text(found)
@@ -242,10 +242,10 @@ def test_a_hundred_thousand_rows_stay_quick(opened: Opened, large: Path) -> None
     page = opened(large)
     loaded: list[str] = []
     page.on("request", lambda request: loaded.append(request.url))
-    section = shelf(page, "network-connections")
+    section = shelf(page, "lake-connections")
     status = section.get_by_role("status")
     expect(status).to_have_text("1–20 of 100,000")
-    parts = [url for url in loaded if "/network/" in url]
+    parts = [url for url in loaded if "/lake/" in url]
     assert len(parts) == 1, "only the part that is looked at"
     took = {}
 
@@ -258,7 +258,7 @@ def test_a_hundred_thousand_rows_stay_quick(opened: Opened, large: Path) -> None
     timed("next", section.get_by_role("button", name="Next").click, "21–40 of 100,000")
     timed("last", section.get_by_role("button", name="Last").click, "99,981–100,000 of 100,000")
     expect(section.locator("tbody tr").last).to_contain_text("99999")
-    parts = [url for url in loaded if "/network/" in url]
+    parts = [url for url in loaded if "/lake/" in url]
     assert len(parts) == 2
     section.get_by_role("textbox", name="Go to record").fill("54 321")
     timed(
@@ -279,14 +279,14 @@ def test_a_hundred_thousand_rows_stay_quick(opened: Opened, large: Path) -> None
 
 def test_a_missing_part_is_told(opened: Opened, chromium: Browser, tmp_path: Path) -> None:
     page_at = unzipped(tmp_path, everything(5000), PICTURES)
-    (tmp_path / "viewer/network/connections/3.js").unlink()
+    (tmp_path / "viewer/lake/connections/3.js").unlink()
     page = chromium.new_page()  # unwatched: the browser complains, and so should our page
     page.goto(page_at.as_uri())
-    section = shelf(page, "network-connections")
+    section = shelf(page, "lake-connections")
     section.get_by_role("searchbox").fill("graver")
     section.get_by_role("button", name="Search").click()
     expect(section.get_by_role("status")).to_contain_text(
-        "Was the whole folder unzipped? Missing: viewer/network/connections/3.js"
+        "Was the whole folder unzipped? Missing: viewer/lake/connections/3.js"
     )
     page.close()
 

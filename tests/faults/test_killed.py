@@ -29,14 +29,14 @@ def out_of_time(stage: Stage) -> Iterator[None]:
 
 
 def test_a_worker_killed_in_the_middle_of_a_visit_leaves_no_gap_and_no_double(stage: Stage) -> None:
-    story, visit = Story(stage, "many_logs").ask(), stage.visit_of("network")
-    with stage.held("network", "connections") as held:
+    story, visit = Story(stage, "many_logs").ask(), stage.visit_of("site")
+    with stage.held("site", "visits") as held:
         story.prove()
         for _ in range(3):
             held.let_one_pass()
         worker = held.waiting()
         done = stage.book.visits(story.case_id)[visit]
-        assert (done.outcome, done.counts) == ("continue", {"connections": 3 * PAGE})
+        assert (done.outcome, done.counts) == ("continue", {"visits": 3 * PAGE})
         worker.kill()
         psutil.wait_procs([worker], timeout=10)
     bundle = story.download()
@@ -47,8 +47,8 @@ def test_a_worker_killed_in_the_middle_of_a_visit_leaves_no_gap_and_no_double(st
 
 def test_two_workers_at_one_visit_disturb_nothing(stage: Stage) -> None:
     # As when a worker was taken for dead, another was sent, and the first one comes back.
-    story, visit = Story(stage, "many_logs").ask(), stage.visit_of("network")
-    with stage.held("network", "connections") as held, ThreadPoolExecutor(1) as pool:
+    story, visit = Story(stage, "many_logs").ask(), stage.visit_of("site")
+    with stage.held("site", "visits") as held, ThreadPoolExecutor(1) as pool:
         story.prove()
         held.waiting()
         second = pool.submit(

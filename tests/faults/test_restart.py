@@ -17,7 +17,7 @@ def test_cases_that_a_stop_cut_off_go_on_from_where_they_stood(stage: Stage) -> 
     signing_in.confirm()
     signing_in.asked_to_sign_in()
     gathering = Story(stage, "everything").ask()
-    with stage.held("network", "connections") as held:
+    with stage.held("site", "visits") as held:
         gathering.prove()
         held.waiting()
         stage.stop_and_start()

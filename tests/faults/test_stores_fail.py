@@ -26,13 +26,13 @@ def test_a_database_that_refuses_for_a_moment_is_asked_again(stage: Stage) -> No
 
 
 def test_a_missing_table_stops_the_case_by_name_and_a_retry_asks_that_store_alone(stage: Stage) -> None:
-    story, visit = Story(stage, "everything").ask(), stage.visit_of("network")
-    with stage.renamed("network", "connections"):
+    story, visit = Story(stage, "everything").ask(), stage.visit_of("site")
+    with stage.renamed("site", "visits"):
         story.prove()
         case = story.reaches(State.NEEDS_ATTENTION)
-        assert case.attention == (Attention(visit, "missing_collection", "network: table connections"),)
+        assert case.attention == (Attention(visit, "missing_collection", "site: table visits"),)
         shown = stage.command("case", "show", story.case_id)
-        assert f"needs attention: {visit}: missing_collection network: table connections" in shown
+        assert f"needs attention: {visit}: missing_collection site: table visits" in shown
         assert "A person is looking" in story.look().text
         before = stage.book.visits(story.case_id)
         _all_but_one_gathered(stage, story, visit)
@@ -62,7 +62,7 @@ def test_a_refused_login_is_told_as_such(stage: Stage) -> None:
         story.prove()
         case = stage.reaches(story.case_id, State.NEEDS_ATTENTION)
     about = {(point.reason, point.about.partition(":")[0]) for point in case.attention}
-    assert about == {("missing_connection", store) for store in ("events", "network", "support")}
+    assert about == {("missing_connection", store) for store in ("events", "site", "support")}
     stage.desk.retry(stage.settled(story.case_id))
     assert faults(story.truth(), story.download()) == []
 

@@ -1,4 +1,8 @@
-"""What every kind of store must keep, asked of each in the same words."""
+"""What every kind of store must keep, asked of each in the same words.
+
+Not webhook and manual: they are asked one question of a case, answered by others, and never by a cursor. What
+they keep is in tests/unit/test_asking.py and test_tasks.py.
+"""
 
 import json
 

@@ -1,36 +1,24 @@
 """Recipients as the tests run them: the example receiver as a real server, our API where it calls back."""
 
-import importlib.util
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from dsr.signatures import secret_text
 from dsr.taking_answers import take_answer
+from infra.local.mailing import receiver
 
 SECRET = secret_text(b"shared with the example receiver")
-
-
-def example() -> ModuleType:
-    """docs/examples/receiver.py, as a module."""
-    path = Path(__file__).parents[2] / "docs/examples/receiver.py"
-    spec = importlib.util.spec_from_file_location("receiver", path)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @contextmanager
 def receiving(folder: Path, holdings: dict[str, list[dict[str, Any]]]) -> Iterator[Any]:
     """The example receiver on a free port, holding `holdings`."""
-    module, path = example(), folder / "holdings.json"
+    module, path = receiver(), folder / "holdings.json"
     path.write_text(json.dumps(holdings))
     server = module.Receiver(0, SECRET, module.Holdings(path))
     server.path = path

@@ -1,5 +1,6 @@
 """Asking recipients: the example receiver as a real server; answers at once, later, never, by strangers."""
 
+import base64
 import json
 import os
 import time
@@ -13,6 +14,10 @@ from unittest import mock
 import boto3
 import jsonschema
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from dsr import casebook, parameters, store_worker
 from dsr.callbacks import callback_secret
@@ -279,6 +284,43 @@ def test_a_secret_that_they_do_not_share_is_refused_by_the_example(here: World, 
     with mock.patch.object(receiver, "secret", recipients.secret_text(b"another secret of some length")):
         visit = visited(here, case)
     assert (visit.outcome, visit.about) == ("needs_attention", "mail: answers 401")
+
+
+@pytest.mark.parametrize("key", ["theirs", "another"])
+def test_what_a_key_signs_the_recipient_checks_by_its_public_half(
+    here: World, plan: Plan, receiver: Any, key: str
+) -> None:
+    """`v1ecdsa`, as docs/stores/webhook.md tells the recipient to check it; KMS is a key of this process."""
+    arn = f"arn:aws:kms:{REGION}:123456789012:key/mail"
+    mail = plan.stores["mail"]
+    by_key = replace(mail, connection={"region": REGION, "url": mail.connection["url"], "key": arn})
+    other = replace(plan, version=f"{plan.version[:-1]}k", stores={**plan.stores, "mail": by_key})
+    signer = world.Signer()
+    public = load_der_public_key(signer.get_public_key(arn if key == "theirs" else "another")["PublicKey"])
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+
+    def is_genuine(_secret: str, given: Any, body: bytes) -> bool:
+        version, _, text = given["webhook-signature"].partition(",")
+        content = f"{given['webhook-id']}.{given['webhook-timestamp']}.".encode() + body
+        assert version == "v1ecdsa"
+        try:
+            public.verify(base64.b64decode(text, validate=True), content, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature:
+            return False
+        return abs(time.time() - int(given["webhook-timestamp"])) < 300
+
+    world.keep(other)
+    case = a_case(here, map_version=other.version)
+    checks = receiver.RequestHandlerClass.do_POST.__globals__
+    with (
+        mock.patch.dict(checks, is_genuine=is_genuine),
+        mock.patch.object(webhook, "client_as", lambda _access, service: {"kms": signer}[service]),
+    ):
+        visit = visited(here, case)
+    if key == "theirs":
+        assert (visit.outcome, visit.counts, visit.answer) == ("done", {"lists": 2, "notes": 1}, "answered")
+    else:
+        assert (visit.outcome, visit.about, receiver.done) == ("needs_attention", "mail: answers 401", {})
 
 
 def test_an_address_inside_is_not_called_without_leave(here: World, receiver: Any) -> None:

@@ -22,6 +22,7 @@ from tests.unit.world import HEAD, collection, compiled, store
 
 CRAFTZONE = Path("infra/craftzone/datamap.yaml")
 VALUES = {"account": "123456789012", "region": "eu-west-1", "user_pool": "eu-west-1_x"}
+VALUES |= {"mailing": "https://hooks.letterbird.example/dsr"}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ PROMISES = {
     ),
     "official events": ("Events you entered", "Contact number, email, mailing address, name"),
     "posted artwork": ("Artwork you posted", "Originals of your artwork"),
-    "rewards": ("Rewards sent to you", "The courier that delivers a reward"),
+    "rewards": ("Rewards sent to you", "Swiftwing Parcel", "in Ireland, only if you agreed"),
     "contact with support": (
         "Messages you wrote to support",
         "author phone, body",
@@ -61,7 +62,7 @@ PROMISES = {
     "system permissions": ("Storage permissions of your devices", "Storage access"),
     "screening": ("Security screening of account access", "A score is computed from where and how often"),
     "consents": ("What you agreed to", "It stays for 3 years", "GDPR Art. 17(3)(e)"),
-    "third parties": ("Who received your data", "Amazon Web Services: works with it for us"),
+    "third parties": ("Who received your data", "Amazon Web Services: works with it for us", "Letterbird"),
     "consent before a new purpose": ("We ask for your consent before we use your data for any new purpose",),
     "how we reach people": ("by email, phone or text message",),
     "until the account is deleted": ("Until you delete your account", "can no longer be retrieved"),
@@ -154,7 +155,7 @@ def test_what_a_map_says_never_becomes_markup(tmp_path: Path) -> None:
 def test_the_command_writes_both_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = [word for name, value in VALUES.items() for word in ("--set", f"{name}={value}")]
     assert main(["notice", str(CRAFTZONE), *values, "--out", str(tmp_path / "out")]) == 0
-    assert "16 kinds of data" in capsys.readouterr().out
+    assert "18 kinds of data" in capsys.readouterr().out
     assert (tmp_path / "out/notice.html").read_text().startswith("<!doctype html>")
     assert (tmp_path / "out/notice.pdf").read_bytes().startswith(b"%PDF-")
 

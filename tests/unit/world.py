@@ -240,7 +240,7 @@ class Context:
         return int(self._seconds * 1000)
 
 
-class _Signer:
+class Signer:
     """KMS's two calls for signing, by a key of this process: moto hashes a digest once more."""
 
     def __init__(self) -> None:
@@ -263,7 +263,7 @@ class _Signer:
 @contextmanager
 def signing() -> Iterator[None]:
     """What is signed is signed as by KMS; any name is a key's."""
-    signer, real = _Signer(), signing_key.client
+    signer, real = Signer(), signing_key.client
     signing_key._public.cache_clear()
     with mock.patch.object(signing_key, "client", lambda s: signer if s == "kms" else real(s)):
         yield

@@ -34,7 +34,7 @@ from dsr.casebook import Casebook
 from dsr.datamap.plan import Plan, from_json
 from dsr.deciding import Desk
 from infra.craftzone.people import Community
-from infra.local import deploy, down, processes
+from infra.local import deploy, down, mailing, processes
 from infra.local.cloud import Cloud
 from infra.local.home import DEFAULT, ROOT, Home, LocalCloudError
 from infra.local.show import Show
@@ -348,6 +348,7 @@ class Stage:
         """Stop the AWS side with SIGTERM, workers and all, and start it again."""
         assert processes.stop(self.running.home), "the local cloud did not end in order"
         processes.start(self.running.home, self.cloud.port)
+        mailing.start(self.running.home)
 
 
 class Held:
@@ -415,7 +416,9 @@ def deployed() -> Iterator[Stage]:
     with _terminated_in_order(), _home() as home:
         show = Show(Console(file=StringIO()))
         with _nobody_builds():
-            running = bring_up(home, _free_port(), PEOPLE, show, clean=True, parameters=PARAMETERS)
+            running = bring_up(
+                home, _free_port(), PEOPLE, show, clean=True, parameters=PARAMETERS, couriered=False
+            )
             plan = from_json((ROOT / "build/plan/plan.json").read_text())
         try:
             yield Stage(running, plan)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from dsr.case import Case, State
 from infra.craftzone.holdings import Person, Records
 from infra.local import checks, demo
-from infra.local.browser import Browser, Form, Page
+from infra.local.browser import FORM, Browser, Form, Page
 from infra.local.cloud import Mail
 from tests.workflow.stage import Stage
 
@@ -26,8 +26,10 @@ class NotingBrowser(Browser):
         super().__init__()
         self._noted = noted
 
-    def _exchange(self, method: str, url: str, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
-        answer = super()._exchange(method, url, body)
+    def _exchange(
+        self, method: str, url: str, body: bytes | None, kind: str = FORM
+    ) -> tuple[int, dict[str, str], bytes]:
+        answer = super()._exchange(method, url, body, kind)
         self._noted += [url, answer[1].get("location", "")]
         return answer
 

@@ -108,11 +108,11 @@ def test_what_arrives_while_a_store_is_down_is_found_and_erased_too(stage: Stage
     story.prove()
     story.reaches(State.AWAITING_CONFIRMATION)
     member = story.person.key
-    with stage.renamed("network", "connections"):
+    with stage.renamed("site", "visits"):
         story.confirm_plan()
         case = story.reaches(State.NEEDS_ATTENTION)
         assert [(p.visit, p.reason) for p in case.attention] == [
-            (stage.visit_of("network"), "missing_collection")
+            (stage.visit_of("site"), "missing_collection")
         ]
         # Their account is frozen and much of it gone; a job of the site writes on all the same.
         with stage.database("events") as events:
@@ -143,13 +143,13 @@ def test_a_worker_killed_while_it_erases_leaves_nothing_and_takes_nothing_else(s
     with stage.environment("store-sql", BUDGET_SECONDS="0"):
         story.prove()
         story.reaches(State.AWAITING_CONFIRMATION)
-        with stage.held("network", "connections") as held:
+        with stage.held("site", "visits") as held:
             story.confirm_plan()
             for _ in range(2):
                 held.let_one_pass()
             held.waiting().kill()
         story.certificate()
-    erased = stage.book.visits(story.case_id, "erase@0")[stage.visit_of("network")]
+    erased = stage.book.visits(story.case_id, "erase@0")[stage.visit_of("site")]
     assert erased.calls > 5
     assert faults(stage, who, before) == []
 

@@ -3,7 +3,7 @@
 import pytest
 
 from dsr.case import Attention, State
-from infra.local import deploy
+from infra.local import desk
 from infra.local.browser import Browser, Page
 from tests.workflow.stage import Stage
 from tests.workflow.story import Story, faults
@@ -14,11 +14,7 @@ pytestmark = pytest.mark.cloud
 def signed_in(stage: Stage, group: str, path: str = "/desk") -> tuple[Browser, Page]:
     """A browser of the desk's person in that group, and the page that they wanted."""
     browser = Browser()
-    page = browser.get(f"{stage.url}{path}")
-    hosted = browser.submit(page, page.form("then"))
-    form = hosted.form("username", "password")
-    back = browser.submit(hosted, form, username=deploy.DESK_PEOPLE[group], password=deploy.DESK_PASSWORD)
-    return browser, browser.submit(back, back.form("code", "state"))
+    return browser, desk.sign_in(browser, stage.url, group, path)
 
 
 def test_an_approver_signs_in_refuses_and_signs_out(stage: Stage) -> None:

@@ -15,12 +15,12 @@ from dsr.sweepbook import Sweepbook
 from infra.craftzone import load
 from infra.craftzone.holdings import (
     ARTWORKS,
-    CONNECTIONS,
     CONSENTS,
     ENTRIES,
     MESSAGES,
     SCREENING,
     TICKETS,
+    VISITS,
     Collection,
     stamp,
 )
@@ -62,31 +62,31 @@ class Seeds:
                 values = {name: {"S": value} for name, value in item.items()}
                 self.stage.client("dynamodb").put_item(TableName=table, Item=values)
                 self._note(collection, f"{NOBODY}/{stamp(moment)}", expired)
-        self._plant_connections()
+        self._plant_visits()
         self._plant_tickets()
         self._plant_entries()
 
-    def _plant_connections(self) -> None:
-        with self.stage.database("network") as network:
+    def _plant_visits(self) -> None:
+        with self.stage.database("site") as site:
             for number, (moment, expired) in enumerate(self._edges("P180D")):
-                network.execute(
-                    "INSERT INTO connections VALUES (%s, %s, %s, '192.0.2.1', NULL, '{}')",
+                site.execute(
+                    "INSERT INTO visits VALUES (%s, %s, %s, '/', '{}')",
                     (-1 - number, NOBODY, moment),
                 )
-                self._note(CONNECTIONS, str(-1 - number), expired)
+                self._note(VISITS, str(-1 - number), expired)
         self.plant_logs(1000, LOGS)
 
     def plant_logs(self, after: int, count: int) -> None:
         """Put `count` rows that have expired into one table, by numbers below -`after`."""
         edge = cutoff(self.now, "P180D")
-        with self.stage.database("network") as network:
-            network.execute(
-                "INSERT INTO connections SELECT -%s - n, %s, %s - n %% 40 * interval '1 hour'"
-                " - interval '1 second', '192.0.2.1', NULL, '{}' FROM generate_series(1, %s) AS n",
+        with self.stage.database("site") as site:
+            site.execute(
+                "INSERT INTO visits SELECT -%s - n, %s, %s - n %% 40 * interval '1 hour'"
+                " - interval '1 second', '/', '{}' FROM generate_series(1, %s) AS n",
                 (after, NOBODY, edge, count),
             )
         for number in range(1, count + 1):
-            self._note(CONNECTIONS, str(-after - number), True)
+            self._note(VISITS, str(-after - number), True)
 
     def _plant_tickets(self) -> None:
         """A thread whose last answer is still held keeps the ticket that it belongs to."""
@@ -124,7 +124,7 @@ class Seeds:
     def clear(self) -> None:
         """Take out whatever of it is left."""
         for store, statements in {
-            "network": ["DELETE FROM connections WHERE connection_id < 0"],
+            "site": ["DELETE FROM visits WHERE visit_id < 0"],
             "support": [
                 "DELETE FROM ticket_messages WHERE ticket_id < 0",
                 "DELETE FROM tickets WHERE ticket_id < 0",
@@ -239,7 +239,7 @@ def test_counted_first_then_exactly_what_has_expired_goes(stage: Stage, seeds: S
         swept(stage, f"{tag}-3")  # a ticket can go once its messages are gone
     assert removed(before, snapshot(stage)) == seeds.expired
     assert {sweep.mode for sweep in done.values()} == {ON}
-    assert done["network.connections"].records == LOGS + 30
+    assert done["site.visits"].records == LOGS + 30
     assert done["trust.screening"].records == 30
     assert done["events.entries"].left == 1
 
@@ -259,15 +259,15 @@ def test_a_worker_killed_and_cut_at_every_page_comes_to_the_same_end(stage: Stag
         stage.environment("plan-sweep", SWEEP_MODE=ON),
         stage.environment("store-sql", **settings),
         stage.environment("store-dynamodb", **settings),
-        stage.held("network", "connections") as held,
+        stage.held("site", "visits") as held,
     ):
         execution = begin(stage, name, sweep=name)
         held.waiting().kill()
         held.let_go()
         ended(stage, execution)
-        connections = noted(stage, name)["network.connections"]
+        visits = noted(stage, name)["site.visits"]
         swept(stage, f"{name}-again")
-    assert connections.calls >= 3
+    assert visits.calls >= 3
     assert removed(before, snapshot(stage)) == seeds.expired
 
 
@@ -275,7 +275,7 @@ def test_a_limit_bounds_each_sweep_and_the_next_goes_on(stage: Stage, seeds: See
     swept(stage, a_name())
     before = snapshot(stage)
     with stage.environment("plan-sweep", SWEEP_MODE=ON, SWEEP_LIMIT="1500"):
-        records = [swept(stage, a_name())["network.connections"] for _ in range(4)]
+        records = [swept(stage, a_name())["site.visits"] for _ in range(4)]
     assert [(sweep.records, sweep.more) for sweep in records] == [
         (1500, True),
         (1500, True),
@@ -298,8 +298,8 @@ def test_the_schedule_delivered_twice_is_one_sweep(stage: Stage) -> None:
 
 def test_a_store_that_cannot_answer_stops_no_other(stage: Stage, seeds: Seeds) -> None:
     swept(stage, a_name())  # so that the rules are known
-    with stage.database("network") as network:
-        network.execute("REVOKE SELECT ON connections FROM dsr")
+    with stage.database("site") as site:
+        site.execute("REVOKE SELECT ON visits FROM dsr")
     try:
         before = snapshot(stage)
         with stage.environment("plan-sweep", SWEEP_MODE=ON):
@@ -308,11 +308,11 @@ def test_a_store_that_cannot_answer_stops_no_other(stage: Stage, seeds: Seeds) -
             done = noted(stage, name)
         gone = removed(before, snapshot(stage))
     finally:
-        with stage.database("network") as network:
-            network.execute("GRANT SELECT ON connections TO dsr")
-    stopped = done["network.connections"]
+        with stage.database("site") as site:
+            site.execute("GRANT SELECT ON visits TO dsr")
+    stopped = done["site.visits"]
     assert (stopped.outcome, stopped.reason) == ("needs_attention", "missing_permission")
-    assert CONNECTIONS not in gone
+    assert VISITS not in gone
     assert gone[SCREENING] == seeds.expired[SCREENING]
 
 
@@ -320,7 +320,7 @@ def test_the_operator_asks_and_reads_on_the_command_line(stage: Stage, seeds: Se
     before = snapshot(stage)
     said = stage.command("sweep", "--dry-run")
     assert (
-        f"network.connections        before {cutoff(seeds.now, 'P180D'):%Y-%m-%d}, {LOGS + 30:,} would go"
+        f"site.visits                before {cutoff(seeds.now, 'P180D'):%Y-%m-%d}, {LOGS + 30:,} would go"
         in said
     )
     assert removed(before, snapshot(stage)) == {}

@@ -22,8 +22,15 @@ def promised(plan: Plan) -> dict[str, Any]:
 
 
 def recipients(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Everybody who receives data: those whom the map lists, and the stores that others keep."""
-    kept_by_others = {name: s.recipient for name, s in plan.stores.items() if s.recipient}
+    """Everybody who receives data: those whom the map lists, and the stores that others keep.
+
+    Of a store that is listed too, by the same name, what the list says (country, safeguard, consent) holds.
+    """
+    kept_by_others = {
+        name: {**plan.recipients.get(name, {}), **s.recipient}
+        for name, s in plan.stores.items()
+        if s.recipient
+    }
     return {**plan.recipients, **kept_by_others}
 
 
