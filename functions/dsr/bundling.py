@@ -44,7 +44,10 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
         return {"outcome": "done"}
     staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
     remaining = context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
-    key = f"bundles/{case.case_id}/{case.case_id}.zip"
+    added = case.added_now if case.follow_up == "adding" else ()
+    supplements = case.bundle.get("supplements", []) if added else []
+    which = f"-supplement-{len(supplements) + 1}" if added else ""
+    key = f"bundles/{case.case_id}/{case.case_id}{which}.zip"
     made_at = casebook.now()
     plan = plans.of_version(case.map_version, settings.staging_bucket)
     builder = BundleBuilder(
@@ -57,6 +60,8 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
         started + min(settings.budget_seconds, remaining),
         settings.signing_keys,
         limit=settings.bundle_megabytes * 1_000_000,
+        visits=book.visits(case.case_id),
+        only=added,
     )
     try:
         made = builder.run(made_at)
@@ -83,9 +88,21 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
     if made is None:
         return {"outcome": "continue"}
     expires_at = made_at + timedelta(days=settings.bundle_days)
-    # `parts` only where there are several; `key` is the first.
-    found = {"key": key, "size": sum(part["size"] for part in made), "expires_at": expires_at.isoformat()}
-    found |= {"parts": made} if len(made) > 1 else {}
-    book.move(case, State.READY, "bundled", "workflow", bundle=found, expires_at=expires_at)
-    staging.remove("")
+    if added and case.bundle:
+        # All of it stays for as long as what came last.
+        found = {**case.bundle, "supplements": [*supplements, *made]}
+    else:
+        # `parts` only where there are several; `key` is the first.
+        found = {"key": key, "size": sum(part["size"] for part in made)}
+        found |= {"parts": made} if len(made) > 1 else {}
+        found |= {"supplement": True} if added else {}
+    found |= {"expires_at": expires_at.isoformat()}
+    moved = book.move(
+        case, State.READY, "bundled", "workflow", bundle=found, expires_at=expires_at,
+        adding=tuple(v for v in case.adding if v not in added), follow_up="followed" if added else "",
+    )  # fmt: skip
+    if moved.late or moved.adding:
+        builder.forget()  # what is staged says by what the rest was asked for, and whose addresses are theirs
+    else:
+        staging.remove("")
     return {"outcome": "done"}

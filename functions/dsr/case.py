@@ -70,11 +70,13 @@ MOVES: dict[State, frozenset[State]] = {
             *(S.BUNDLING, S.AWAITING_CONFIRMATION, S.COOLING_OFF, S.NOTHING_FOUND),
             *(S.NEEDS_ATTENTION, S.WITHDRAWN, S.CLOSED),
             S.RESOLVING,  # a reference followed late leads to what tells who it is
+            *(S.READY, S.DELIVERED),  # what came late adds nothing to the copy
         }
     ),
     S.BUNDLING: frozenset({S.READY, S.NEEDS_ATTENTION}),
-    S.READY: frozenset({S.DELIVERED, S.CLOSED}),
-    S.DELIVERED: frozenset({S.CLOSED}),
+    # What was missing in a copy is added when it comes after all.
+    S.READY: frozenset({S.DELIVERED, S.CLOSED, S.GATHERING}),
+    S.DELIVERED: frozenset({S.CLOSED, S.GATHERING}),
     S.AWAITING_CONFIRMATION: frozenset({S.COOLING_OFF, S.EXPIRED, S.WITHDRAWN, S.REFUSED}),
     S.COOLING_OFF: frozenset({S.ERASING, S.WITHDRAWN, S.REFUSED}),
     S.ERASING: frozenset({S.CONFIRMING, S.NEEDS_ATTENTION}),
@@ -114,6 +116,8 @@ STEPS: dict[State, str] = {
 }
 REST = "rest"
 KEPT_CHANNEL = "kept"  # of a case that deletes what an earlier one kept
+# After a copy in part the rest is being added; can be downloaded; is nothing, as they say; does not come.
+FOLLOW_UPS = ("adding", "followed", "nothing_more", "not_following")
 AWAIT_ANSWERS = "await_answers"  # of stores: beside the state's own step
 WAITS = frozenset({"await_identity", "await_confirmation", "cool_off", AWAIT_ANSWERS})  # by a stored token
 # Where stores work, and may answer later.
@@ -228,6 +232,11 @@ class Case:
     key_destroyed: bool = False  # nothing personal of the case can be read any more
     head: str = ""  # hash of its last event: the end of its chain
     language: str = "en"  # of who asks, as their browser said
+    # Of a copy that went out in part: the visits whose answer is still taken, and until when (ISO 8601);
+    # those whose answer has come since; and what becomes of them: one of `FOLLOW_UPS`.
+    late: dict[str, str] = field(default_factory=dict)
+    adding: tuple[str, ...] = ()
+    follow_up: str = ""
 
     @property
     def ended(self) -> bool:
@@ -238,6 +247,12 @@ class Case:
     def rests(self) -> bool:
         """Whether nothing will ever be done for the case any more."""
         return self.ended and self.key_destroyed and not (self.check_at or self.supplement_at)
+
+    @property
+    def added_now(self) -> tuple[str, ...]:
+        """The visits that the supplement under way brings; the others of `adding` are for the next one."""
+        now = self.follow_up == "adding"
+        return tuple(v for v in self.adding if now and self.decisions.get(f"visit:{v}") != "leave_out")
 
     @property
     def mailbox_proven(self) -> bool:
@@ -255,6 +270,8 @@ def next_step(case: Case) -> str:
         return "announce"  # the person is told what waits for them, then waited for
     if case.state is State.CLOSED and case.joined and not told:
         return "announce"
+    if case.state is State.DELIVERED and case.follow_up and case.follow_up not in case.notices:
+        return "announce"
     if case.state is State.WITHDRAWN and case.confirmed_at and not told:
         return "announce"  # who was told that it will be deleted is told that it will not
     return REST if step == "announce" and told else step
@@ -262,6 +279,9 @@ def next_step(case: Case) -> str:
 
 def notice_of(case: Case) -> str:
     """The notice that tells the person where the case stands: called like the state, or what it brought."""
+    after_part = case.state in (State.READY, State.DELIVERED) and case.follow_up
+    if after_part and case.follow_up not in case.notices:
+        return case.follow_up
     if case.state is State.READY and case.last_days:
         return "last_days"
     if case.supplement and case.ended:

@@ -301,7 +301,7 @@ def _clashed(error: Any) -> bool:
     return any(reason.get("Code") == "TransactionConflict" for reason in reasons)
 
 
-_LISTS = ("regimes", "risk", "notices", "waiting_for", "tasks", "followed_by")
+_LISTS = ("regimes", "risk", "notices", "waiting_for", "tasks", "followed_by", "adding")
 _CLOCK = {"case_id": "clock", "part": "place"}
 _TIMES = ("received_at", "due_at", "updated_at", "signed_in_at", "expires_at", "confirmed_at",
     "erased_at", "check_at", "checked_at", "supplement_at",

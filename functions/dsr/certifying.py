@@ -195,10 +195,12 @@ def _destroy_snapshot(settings: Settings, case: Case) -> None:
 def _revoke_bundles(book: Casebook, case: Case, bucket: str) -> None:
     """Remove the copies that earlier access cases of this person handed over."""
     for access in Subjects(book).access_cases(case.subject) if case.subject else ():
-        if access.state in (State.READY, State.DELIVERED):
+        handed_over = access.state in (State.READY, State.DELIVERED)
+        if handed_over or access.bundle:
             remove_versions(bucket, f"bundles/{access.case_id}/")
-            about = {"reason": "deletion"}
-            book.move(access, State.CLOSED, "closed", "workflow", about, bundle={}, expires_at=None)
+            to, about = State.CLOSED if handed_over else access.state, {"reason": "deletion"}
+            gone: dict[str, Any] = {"bundle": {}, "late": {}, "adding": (), "tasks": ()}
+            book.move(access, to, "closed", "workflow", about, expires_at=None, **gone)
 
 
 def _counts(visits: list[Visit]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """After the stores were asked: is everything there, is something doubtful, is there anything at all?"""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from dsr import late, plans
@@ -69,9 +69,14 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
         # What was gathered beside an erasing deletion is no whole copy of anything.
         about = {"joined": running}
         at = State.CLOSED
-        moved = book.move(case, at, "overtaken", "workflow", about, joined=running, outcome="joined")
+        moved = book.move(
+            case, at, "overtaken", "workflow", about,
+            joined=running, outcome="joined", late={}, adding=(), tasks=(),
+        )  # fmt: skip
         return {"outcome": moved.state.value}
     said = outcome(case)
+    if case.follow_up == "adding" and not any(sum((visits[v].counts or {}).values()) for v in case.added_now):
+        return {"outcome": _nothing_to_add(book, case, staging, said).state.value}
     # Where a store was left out, nobody can say that there is nothing.
     to = State.BUNDLING if found or said == IN_PART else State.NOTHING_FOUND
     moved = book.move(case, to, "gathered", "workflow", {"records": str(found)}, attention=(), outcome=said)
@@ -83,6 +88,21 @@ def _no_longer_known(plan: Plan, case: Case, book: Casebook) -> tuple[Attention,
     if case.channel != KEPT_CHANNEL:
         return ()
     return tuple(Attention("", "not_in_map", path) for path in Listed.of(book, case, now()).missing(plan))
+
+
+def _nothing_to_add(book: Casebook, case: Case, staging: Staging, said: str) -> Case:
+    """Back to the copy as it is: those who answered late hold nothing, or could not say."""
+    follow_up = "nothing_more" if case.added_now else "not_following"
+    until = case.bundle.get("expires_at")
+    left = tuple(v for v in case.adding if v not in case.added_now)
+    moved = book.move(
+        case, State.DELIVERED if case.downloads else State.READY, "nothing_added", "workflow",
+        attention=(), outcome=said, adding=left, follow_up=follow_up,
+        expires_at=datetime.fromisoformat(until) if until else None,
+    )  # fmt: skip
+    if not moved.late and not moved.adding:
+        staging.remove("")
+    return moved
 
 
 def _plan_deletion(

@@ -81,11 +81,36 @@ class Desk:
             raise Conflict(f"visit {visit} of case {case.case_id} does not need attention")
         if case.right is Right.DELETION:
             return self._go_on_without(case, visit)
-        if plans.of_case(case, self._bucket).visit(visit).resolves:
+        plan = plans.of_case(case, self._bucket)
+        if plan.visit(visit).resolves:
             raise Refused(f"visit {visit} tells who the person is and cannot be left out")
+        case, late = self._may_follow(plan, case, visit)
         decisions = {**case.decisions, f"visit:{visit}": "leave_out"}
         about = {"decision": "leave_out", "visit": visit}
-        return self._resume(case, case.resume or State.GATHERING, "judged", about, decisions)
+        return self._resume(
+            case, case.resume or State.GATHERING, "judged", about, decisions,
+            late=late, adding=tuple(v for v in case.adding if v != visit),
+            tasks=tuple(v for v in late if plan.visit(v).kind == "manual"),
+        )  # fmt: skip
+
+    def _may_follow(self, plan: Plan, case: Case, visit: str) -> tuple[Case, dict[str, str]]:
+        """Whose answer is still taken once the copy went out, and until when: theirs too if they were asked
+        and have not answered. Who is overdue gets as much time again."""
+        noted = self._book.visits(case.case_id).get(visit)
+        if (
+            noted is None
+            or not noted.question
+            or not (noted.outcome == "waiting" or noted.reason == "overdue")
+        ):
+            return case, case.late
+        until = noted.answer_by
+        if noted.reason == "overdue":
+            case = self._book.move(case, case.state, "visits_put_back", f"agent:{self._agent}")
+            within = plan.stores[plan.visit(visit).store].recipient["answer_within"]
+            until = later(casebook.now(), within).isoformat()
+            more = replace(noted, outcome="waiting", reason="", about="", answer_by=until)
+            self._book.note_visit(case.case_id, more)
+        return case, {**case.late, visit: until}
 
     def _go_on_without(self, case: Case, visit: str) -> Case:
         """In a deletion only where somebody else was told: that they did it is then not confirmed."""
@@ -156,6 +181,8 @@ class Desk:
         """End the case with a reasoned refusal (`reason` is one of the fixed words of the notice)."""
         if case.resume in (State.ERASING, State.CONFIRMING):
             raise Conflict(f"case {case.case_id} is half erased: it can only be finished")
+        if case.follow_up:
+            raise Conflict(f"case {case.case_id} was answered: a copy has been handed over")
         check_move(case.state, State.REFUSED)  # a second refusal would only change the reason
         return self._resume(
             case, State.REFUSED, "refused", {"reason": reason}, case.decisions, outcome=reason
@@ -193,9 +220,10 @@ class Desk:
         decisions: dict[str, str],
         **changes: object,
     ) -> Case:
+        changes = {"tasks": (), **changes}
         moved = self._book.move(
             case, to, name, f"agent:{self._agent}", about,
-            attention=(), resume=None, waiting_for=(), tasks=(), expires_at=None,
+            attention=(), resume=None, waiting_for=(), expires_at=None,
             attempt=case.attempt + 1, decisions=decisions, token="", **changes,
         )  # fmt: skip
         wake(case.token)  # an execution that waits finds that its attempt is over, and ends

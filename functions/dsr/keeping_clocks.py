@@ -8,7 +8,18 @@ from typing import Any
 
 from dsr import casebook
 from dsr.aws import client
-from dsr.case import AWAIT_ANSWERS, MOVES, REST, WAITS, Attention, Case, State, next_step, notice_of
+from dsr.case import (
+    AWAIT_ANSWERS,
+    FOLLOW_UPS,
+    MOVES,
+    REST,
+    WAITS,
+    Attention,
+    Case,
+    State,
+    next_step,
+    notice_of,
+)
 from dsr.casebook import Casebook, work_name
 from dsr.casekey import destroy
 from dsr.errors import Conflict
@@ -80,8 +91,9 @@ class Clocks:
     def __init__(self, book: Casebook, settings: Settings, now: datetime) -> None:
         self._book, self._settings, self._now = book, settings, now
         self._holds = Holdbook(book.cases)
-        ends = ("holds_ended", "taken_up", "expired", "overdue", "closed", "checked_again", "supplemented")
-        self.done = dict.fromkeys((*ends, "kept_ended", "restarted", "given_up", "destroyed"), 0)
+        ends = ("holds_ended", "taken_up", "expired", "overdue", "followed_up", "closed", "checked_again")
+        more = ("supplemented", "kept_ended", "restarted", "given_up", "destroyed")
+        self.done = dict.fromkeys((*ends, *more), 0)
         self.failed = 0
 
     def end_holds(self) -> None:
@@ -99,6 +111,7 @@ class Clocks:
             next_step(case) == REST
             and not self._due(case)
             and not self._reminder_due(case)
+            and not self._late_due(case)
             and not (case.ended and (self._may_be_destroyed(case) or self._follows(case)))
         )
 
@@ -126,7 +139,9 @@ class Clocks:
         elif next_step(case) == AWAIT_ANSWERS and (visit := self._no_longer_held(case)):
             wake_visit(self._book, case.case_id, visit, work_name("erase", case.round), "clock")
             self.done["taken_up"] += 1
-        elif self._due(case) and case.state in (State.READY, State.DELIVERED):
+        elif self._late_due(case):
+            self._follow_late(case)
+        elif self._due(case) and case.state in (State.READY, State.DELIVERED) and _is_told(case):
             self._close(case)
         elif self._reminder_due(case):
             # Told by the workflow, like everything that a person is told: it only has to begin again.
@@ -177,8 +192,50 @@ class Clocks:
         start(moved, self._settings.request_workflow)
         self.done["kept_ended"] += 1
 
+    def _late_due(self, case: Case) -> bool:
+        """Whether a copy in part is to be followed up: an answer has come since, or its time is over."""
+        if case.state not in (State.READY, State.DELIVERED) or next_step(case) != REST:
+            return False
+        return bool(case.adding) or any(self._is_over(until) for until in case.late.values())
+
+    def _is_over(self, until: str) -> bool:
+        return datetime.fromisoformat(until) <= self._now
+
+    def _follow_late(self, case: Case) -> None:
+        """Have the workflow take in what has come; or note that it has not, which the person is told."""
+        # Each supplement is told of, and its last days are.
+        changes: dict[str, Any] = {
+            "notices": tuple(n for n in case.notices if n not in (*FOLLOW_UPS, "last_days")),
+            "attempt": case.attempt + 1, "token": "", "last_days": False,
+        }  # fmt: skip
+        if case.adding:
+            taken = {f"visit:{visit}" for visit in case.adding}
+            decisions = {key: said for key, said in case.decisions.items() if key not in taken}
+            moved = self._book.move(
+                case, State.GATHERING, "supplement_begun", "clock", {"visit": case.adding[0]},
+                decisions=decisions, follow_up="adding", expires_at=None, **changes,
+            )  # fmt: skip
+        else:
+            late = {visit: until for visit, until in case.late.items() if not self._is_over(until)}
+            visit = next(v for v in case.late if v not in late)
+            # Where the copy is removed already, only this is left to be told.
+            expires_at = case.expires_at if case.bundle or late else self._now
+            moved = self._book.move(
+                case, case.state, "late_given_up", "clock", {"visit": visit},
+                late=late, tasks=tuple(v for v in case.tasks if v in late), follow_up="not_following",
+                expires_at=expires_at, **changes,
+            )  # fmt: skip
+            if not late:
+                remove_versions(self._settings.staging_bucket, f"cases/{case.case_id}/")
+        start(moved, self._settings.request_workflow)
+        self.done["followed_up"] += 1
+
     def _close(self, case: Case) -> None:
         remove_versions(self._settings.bundles_bucket, f"bundles/{case.case_id}/")
+        if case.late:
+            # What was missing may still come: by what is staged it is taken in.
+            self._book.move(case, case.state, "copy_removed", "clock", expires_at=None, bundle={})
+            return
         remove_versions(self._settings.staging_bucket, f"cases/{case.case_id}/")
         self._book.move(case, State.CLOSED, "closed", "clock", expires_at=None, bundle={})
         self.done["closed"] += 1
@@ -261,3 +318,8 @@ class Clocks:
             return str(states.describe_execution(executionArn=f"{machine}:{name}")["status"])
         except states.exceptions.ExecutionDoesNotExist:
             return None
+
+
+def _is_told(case: Case) -> bool:
+    """Whether its person knows what became of what was missing in their copy, or cannot be told."""
+    return not case.follow_up or case.follow_up in case.notices or bool(case.attention)

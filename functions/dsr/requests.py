@@ -60,13 +60,18 @@ def level_needed(case: Case) -> Level:
 
 
 def has_bundle(case: Case) -> bool:
-    """Whether the case has a bundle to hand over."""
-    return case.state in (State.READY, State.DELIVERED) and bool(case.bundle.get("key"))
+    """Whether the case has a bundle to hand over: also while a supplement to it is made."""
+    there = case.state in (State.READY, State.DELIVERED) or (case.follow_up == "adding" and not case.ended)
+    return there and bool(case.bundle.get("key"))
 
 
 def zips_of(case: Case) -> list[dict[str, Any]]:
-    """The zips of the case's bundle, in order: key and size of each."""
-    return list(case.bundle.get("parts") or [{"key": case.bundle["key"], "size": case.bundle.get("size", 0)}])
+    """The zips of the case's bundle, in order: key and size of each, and `supplement` of what came later."""
+    bundle = case.bundle
+    first = list(bundle.get("parts") or [{"key": bundle["key"], "size": bundle.get("size", 0)}])
+    if bundle.get("supplement"):
+        first = [{**zipped, "supplement": True} for zipped in first]
+    return first + [{**zipped, "supplement": True} for zipped in bundle.get("supplements", ())]
 
 
 def has_begun(case: Case) -> bool:
@@ -76,7 +81,7 @@ def has_begun(case: Case) -> bool:
 
 def may_withdraw(case: Case, grant: Grant) -> bool:
     """Whether the session may withdraw the case: once the mailbox is proven, only who proved it."""
-    if State.WITHDRAWN not in MOVES[case.state] or has_begun(case):
+    if State.WITHDRAWN not in MOVES[case.state] or has_begun(case) or case.follow_up == "adding":
         return False
     return grant.level >= Level.MAILBOX or case.contacts[0] is Proof.PENDING
 
@@ -244,11 +249,14 @@ class Requests:
                 raise Refused("no bundle, or no fresh proof")
             about = {"proof": level_needed(case).name.lower()}
             about |= {"part": str(number)} if len(zips_of(case)) > 1 else {}
-            return _Change(State.DELIVERED, "downloaded", about, {"downloads": case.downloads + 1})
+            to = State.DELIVERED if case.state is State.READY else case.state
+            return _Change(to, "downloaded", about, {"downloads": case.downloads + 1})
 
         case = self._change(case_id, decide)
         zips = zips_of(case)
-        which = f"-{number}-of-{len(zips)}" if len(zips) > 1 else ""
+        first = sum("supplement" not in zipped for zipped in zips)
+        which = f"-{number}-of-{first}" if 1 < first >= number else ""
+        which = f"-supplement-{number - first}" if number > first else which
         return self._link(
             zips[number - 1]["key"],
             ResponseContentDisposition=f'attachment; filename="your-data-{case_id}{which}.zip"',

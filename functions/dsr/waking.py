@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from dsr.case import WORKS, Case, State
 from dsr.casebook import Casebook, Visit, work_name
@@ -33,24 +34,37 @@ def wake_visit(book: Casebook, case_id: str, visit: str, work: str, actor: str =
             return False
         book.wake_visit(case_id, visit, work)
         to = case.resume if only_overdue(case, visit) and case.resume else case.state
-        attention = () if to is not case.state else case.attention
-        resume = None if to is not case.state else case.resume
         try:
-            book.move(
-                case, to, "store_answered", actor, {"visit": visit},
-                waiting_for=(), tasks=(), expires_at=None, token="", attention=attention, resume=resume,
-            )  # fmt: skip
+            book.move(case, to, "store_answered", actor, {"visit": visit}, **_changes(case, visit, to))
         except Conflict:
             time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  apart from the other writer
             continue
-        # A case that had stopped for nothing but this has no execution: the clock starts the next one.
-        wake(case.token)
+        # A case that had stopped for nothing but this, or has handed over its copy in part, has no execution:
+        # the clock starts the next one.
+        if visit not in case.late:
+            wake(case.token)
         return True
     raise Conflict(f"case {case_id} would not hold still")
 
 
+def _changes(case: Case, visit: str, to: State) -> dict[str, Any]:
+    """What the answer changes of the case besides."""
+    if visit in case.late:
+        late = {name: until for name, until in case.late.items() if name != visit}
+        tasks = tuple(name for name in case.tasks if name != visit)
+        return {"late": late, "adding": (*case.adding, visit), "tasks": tasks}
+    stays = to is case.state
+    return {
+        "waiting_for": (), "tasks": (), "expires_at": None, "token": "",
+        "attention": case.attention if stays else (), "resume": case.resume if stays else None,
+    }  # fmt: skip
+
+
 def asks_for(case: Case, visit: str, work: str) -> bool:
-    """Whether the case is at this very work, running or stopped for a person, and with this visit. Pure."""
+    """Whether the case is at this very work, running or stopped for a person, and with this visit; or has
+    handed over a copy without it, and still takes the answer. Pure."""
+    if visit in case.late:
+        return work == work_name("gather", 0) and not case.ended
     at = case.resume if case.state is State.NEEDS_ATTENTION else case.state
     if at not in WORKS or case.decisions.get(f"visit:{visit}") == "leave_out":
         return False

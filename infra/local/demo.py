@@ -317,16 +317,19 @@ def wait_until(
     return page
 
 
-def download(browser: Browser, cloud: Cloud, page: Page, person: Person) -> bytes:
-    """Open the download page, prove again what it asks, and press its button. Returns the bytes of the
-    bundle."""
+def download(browser: Browser, cloud: Cloud, page: Page, person: Person, part: int = 1) -> bytes:
+    """Open the download page, prove again what it asks, and press its button (of several that one). Returns
+    the bytes of the zip."""
     asked_at = time.time()
     for link in page.links:
         if urlsplit(link).path.endswith("/download"):
             page = browser.get(absolute(page, link))
             break
     page = prove(browser, cloud, page, person, asked_at)
-    file = browser.submit(page, page.form(action="/download"))
+    forms = [form for form in page.forms if form.action.endswith("/download")]
+    if len(forms) < part:
+        raise LocalCloudError(f"the page {page.url} offers no file {part}; it says: {page.text[:400]}")
+    file = browser.submit(page, forms[part - 1])
     if file.status != 200 or not zipfile.is_zipfile(_seekable(file.body)):
         raise LocalCloudError(f"the download gave {file.status} and no bundle: {file.text[:400]}")
     return file.body

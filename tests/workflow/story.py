@@ -178,12 +178,12 @@ class Story:
 
     # -- receiving -------------------------------------------------------------------------------
 
-    def download(self) -> checks.Bundle:
-        """Wait for the bundle, download it by the page's own links, and read it."""
+    def download(self, part: int = 1) -> checks.Bundle:
+        """Wait for the bundle, download it (that zip of it) by the page's own links, and read it."""
         self.reaches(State.READY, State.DELIVERED)
         page = self.look()
         assert demo.offers_download(page), page.text
-        content = demo.download(self.browser, self.stage.cloud, page, self.person)
+        content = demo.download(self.browser, self.stage.cloud, page, self.person, part)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "bundle.zip"
             path.write_bytes(content)

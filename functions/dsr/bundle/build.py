@@ -3,7 +3,7 @@
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -20,9 +20,11 @@ from dsr.bundle.page import render_index, replaced_in, script
 from dsr.bundle.signature import MANIFEST, SIGNATURE, sign_manifest
 from dsr.bundle.volumes import Volumes
 from dsr.case import Case, Requester
+from dsr.casebook import Visit
 from dsr.datamap.plan import Collection, Plan
 from dsr.errors import StoreFault
 from dsr.gathering import parts_of, proven_contacts, read_part, read_parts, staged
+from dsr.missing import missing_of
 from dsr.records import with_text
 from dsr.redaction.own import Own, must_read
 from dsr.redaction.review import Finds, Found, Review
@@ -64,7 +66,10 @@ class _Progress:
 
 
 class BundleBuilder:
-    """The bundle of one case, written to `bucket` under `key`; several zips beyond `limit` bytes."""
+    """The bundle of one case, written to `bucket` under `key`; several zips beyond `limit` bytes.
+
+    `visits`: how they went, for why something is missing. `only` these: a supplement with what they read.
+    """
 
     def __init__(
         self,
@@ -78,8 +83,15 @@ class BundleBuilder:
         signing_keys: str,
         clock: Callable[[], float] = time.monotonic,
         limit: int = 10 * 1000**3,
+        visits: Mapping[str, Visit] | None = None,
+        only: Sequence[str] = (),
     ) -> None:
         self._plan, self._case, self._staging = plan, case, staging
+        self._shown = (
+            plan.only(only) if only else plan
+        )  # what is written; all of it says what is the subject's
+        self._supplement = bool(only)
+        self._missing = missing_of(plan, case, visits or {})
         self._requester = requester
         self._volumes = Volumes(bucket, key, staging, limit)
         # So large that there are parts enough for all of them in one object.
@@ -181,7 +193,7 @@ class BundleBuilder:
                     lambda c=collection, p=parts: self._learn(c, p, progress),  # type: ignore[misc]
                 )
         yield "own", self._own.settle
-        for collection in self._plan.collections.values():
+        for collection in self._shown.collections.values():
             parts = parts_of(self._staging, self._plan, collection.path, "staged", 0, self._places)
             table = self._tables.setdefault(collection.path, Table())
             number = 0
@@ -193,7 +205,7 @@ class BundleBuilder:
                 )
                 number += 1
         yield "review", self._ask
-        for collection in self._plan.collections.values():
+        for collection in self._shown.collections.values():
             named = self._tables[collection.path].files
             withheld = progress.withheld.get(collection.path, [])
             for number, (original, (path, _)) in enumerate(
@@ -355,17 +367,19 @@ class BundleBuilder:
     def _overview(self, made_at: datetime) -> Iterator[tuple[str, bytes]]:
         """What tells of all that is in the bundle: path and content."""
         yield REPORT, json.dumps(self._report(), indent=1, ensure_ascii=False).encode()
-        yield PACKAGE, data_package(self._plan, self._case.case_id, self._tables)
+        yield PACKAGE, data_package(self._shown, self._case.case_id, self._tables)
         yield "viewer/viewer.js", script()
         replaced = {path: replaced_in(screen.tally) for path, screen in self._screens.items()}
-        page = render_index(self._plan, self._case, self._tables, self._missing(), made_at, replaced)
+        page = render_index(
+            self._shown, self._case, self._tables, self._missing, made_at, replaced, self._supplement
+        )
         yield "index.html", page.encode(errors="replace")
 
     def _report(self) -> dict[str, Any]:
         """What was replaced or left out, where and why: no values."""
         replaced: list[dict[str, Any]] = []
         withheld = []
-        for path, collection in self._plan.collections.items():
+        for path, collection in self._shown.collections.items():
             table = self._tables[path]
             if not table.records:
                 continue
@@ -373,16 +387,6 @@ class BundleBuilder:
             replaced += report_lines(files, self._screens[path].tally)
             withheld += [{"files": files, "field": n, "why": why} for n, why in collection.never.items()]
         return {"explained": EXPLAINED, "replaced": replaced, "left_out": withheld}
-
-    def _missing(self) -> list[str]:
-        """What an agent left out, and what is found only through it: said, never passed over."""
-        said = {k.removeprefix("visit:") for k, word in self._case.decisions.items() if word == "leave_out"}
-        missing: set[str] = set()
-        for visit in self._plan.visits:
-            for collection in self._plan.collections_of(visit):
-                if visit.visit in said or missing & collection.parents:
-                    missing.add(collection.path)
-        return [path for path in self._plan.collections if path in missing]
 
     def _manifest(self, number: int, volumes: int, made_at: datetime) -> bytes:
         """What the zip of that number holds, of so many."""
@@ -392,8 +396,9 @@ class BundleBuilder:
         ]
         collections = [
             {"store": c.store, "collection": c.name, "records": self._tables[c.path].records}
-            for c in self._plan.collections.values()
+            for c in self._shown.collections.values()
         ]
+        missing = {path: said.why for said in self._missing for path in said.paths}
         content = {
             "kind": "bundle",
             "version": 1,
@@ -402,7 +407,9 @@ class BundleBuilder:
             "map_version": self._case.map_version,
             "made_at": made_at.isoformat(),
             "outcome": self._case.outcome,
-            "missing": self._missing(),
+            "missing": [path for path in self._plan.collections if path in missing],
+            "missing_why": missing,
+            "supplement": self._supplement,
             "volume": number + 1,
             "volumes": volumes,
             "collections": collections,

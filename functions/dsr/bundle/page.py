@@ -9,7 +9,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -24,6 +24,7 @@ from dsr.case import Case
 from dsr.datamap.plan import Collection, Plan
 from dsr.datamap.published import recipients
 from dsr.language import Words
+from dsr.missing import Missing
 
 _HERE = Path(__file__).parent / "viewer"
 _FILES = 20  # that the page shows without its script
@@ -75,11 +76,13 @@ def render_index(
     plan: Plan,
     case: Case,
     tables: dict[str, Table],
-    missing: list[str],
+    missing: Sequence[Missing],
     made_at: datetime,
     replaced: dict[str, list[tuple[str, str, int]]] | None = None,
+    supplement: bool = False,
 ) -> str:
     """The page as HTML. `tables` by collection path, as `replaced`: field, what of it, how many places."""
+    left_out = {path for said in missing for path in said.paths}
     words = Words(case.language)
     held = [c for c in in_order(plan) if c.path in tables and tables[c.path].records]
     kinds = [_kind(plan, c, tables[c.path], words) for c in held]
@@ -96,9 +99,10 @@ def render_index(
         stores=list(stores.items()),
         empty=[
             c.title for c in plan.collections.values() if not tables.get(c.path, Table()).records
-            and c.path not in missing
+            and c.path not in left_out
         ],
-        missing=[plan.collections[path].title for path in missing],
+        missing=[said.sentence(words) for said in missing],
+        supplement=supplement,
         recipients=recipients_of(plan, kinds, words),
         automated=list(dict.fromkeys(kind.automated for kind in kinds if kind.automated)),
         total=sum(kind.records for kind in kinds),

@@ -1,7 +1,8 @@
 """The compiled data map as the functions load it: plain frozen classes, from JSON, in milliseconds."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Container
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any
@@ -228,6 +229,12 @@ class Plan:
     def collections_of(self, visit: VisitPlan) -> list[Collection]:
         """The collections of a visit, parents before children."""
         return [self.collections[f"{visit.store}.{name}"] for name in visit.collections]
+
+    def only(self, visits: Container[str]) -> "Plan":
+        """The plan of these visits alone, by their ids."""
+        kept = tuple(v for v in self.visits if v.visit in visits)
+        held = {c.path: c for v in kept for c in self.collections_of(v)}
+        return replace(self, visits=kept, collections=held)
 
     def waves(self, visits: list[VisitPlan]) -> list[list[VisitPlan]]:
         """`visits` grouped by wave, in order."""

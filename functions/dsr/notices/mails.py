@@ -166,7 +166,10 @@ def show(facts: Facts, code: str, link: str) -> Mail:
 def ready(facts: Facts) -> Mail:
     """The bundle can be downloaded."""
     until = f" The file stays there until {day(facts.expires_at)}." if facts.expires_at else ""
-    missing = "Some places could not be searched; the file says which, and why."
+    missing = (
+        "Some places could not be searched, or have not answered yet. The file and your request's page say "
+        "which, why, and what follows."
+    )
     return _mail(
         facts,
         "your data is ready",
@@ -174,6 +177,55 @@ def ready(facts: Facts) -> Mail:
         Link(facts.page),
         f"We ask once more who you are before the download.{until}",
         *((missing,) if facts.in_part else ()),
+    )
+
+
+_PART = (
+    "The copy of your data that you received was not complete: somebody else who holds data for us, or "
+    "received it from us, had been asked and had not answered."
+)
+
+
+def followed(facts: Facts) -> Mail:
+    """What was missing in a copy has come."""
+    until = f" The file stays there until {day(facts.expires_at)}." if facts.expires_at else ""
+    return _mail(
+        facts,
+        "the rest of your data is ready",
+        f"{_PART} The answer has come since. You can download it here, as a supplement:",
+        Link(facts.page),
+        f"We ask once more who you are before the download.{until}",
+        *(
+            ("Something is still missing: the page says what, why, and what follows.",)
+            if facts.in_part
+            else ()
+        ),
+    )
+
+
+def nothing_more(facts: Facts) -> Mail:
+    """Those who had not answered hold nothing."""
+    still = "Something else is still missing: the page says what, why, and what follows."
+    return _mail(
+        facts,
+        "an answer to your request has come",
+        f"{_PART} They have answered now: they hold nothing about you. So nothing follows from them.",
+        *((still,) if facts.in_part else ()),
+        "This is your request:",
+        Link(facts.page),
+    )
+
+
+def not_following(facts: Facts) -> Mail:
+    """What was missing in a copy does not come."""
+    return _mail(
+        facts,
+        "a part of your data does not follow",
+        f"{_PART} They did not answer in the time that we gave them, or answered that they cannot. So that "
+        "part does not follow by itself. The page of your request says what it is:",
+        Link(facts.page),
+        f"You may ask again at any time, and write to {facts.contact} about it.",
+        facts.remedies,
     )
 
 
@@ -399,6 +451,9 @@ def joined(facts: Facts) -> Mail:
 ONCE = {
     "ready": ready,
     "last_days": last_days,
+    "followed": followed,
+    "nothing_more": nothing_more,
+    "not_following": not_following,
     "nothing_found": nothing_found,
     "expired": expired,
     "refused": refused,

@@ -9,9 +9,11 @@ from dsr.case import Case, Proof, State
 from dsr.casebook import Visit
 from dsr.errors import NotFound, Refused
 from dsr.identity import Grant, Level
+from dsr.language import FALLBACK, Words
 from dsr.log import logger
+from dsr.missing import Missing, missing_of
 from dsr.notices.refusals import REFUSALS
-from dsr.requests import awaits_sign_in, has_begun, has_bundle, may_withdraw
+from dsr.requests import awaits_sign_in, has_begun, has_bundle, may_withdraw, zips_of
 from dsr.web.forms import Form
 from dsr.web.frame import Frame, Seen, case_id_of, contact_of, size_of, told
 from dsr.web.http import Answer, Request, see
@@ -98,7 +100,8 @@ class Following:
 
     def _page(self, request: Request, case: Case) -> tuple[str, dict[str, Any]]:
         """The template for the case and its values."""
-        page = _SHOWN[case.state]
+        # A copy that was handed over is there for its person whatever is added to it meanwhile.
+        page = "ready" if has_bundle(case) else _SHOWN[case.state]
         if page == "confirm" and case.mailbox_proven:
             page = "sign_in" if awaits_sign_in(case) else "working"
         more: dict[str, Any] = getattr(self, f"_{page}", _nothing)(request, case)
@@ -125,11 +128,19 @@ class Following:
 
     def _ready(self, _request: Request, case: Case) -> dict[str, Any]:
         until = case.bundle.get("expires_at")
+        in_part = case.outcome == "delivered_in_part"
+        missing: list[Missing] = []
+        if in_part:
+            visits = self.frame.requests.book.visits(case.case_id)
+            missing = missing_of(self.frame.plan(), case, visits)
         return {
             "available": has_bundle(case),
             "size": size_of(case),
             "until": datetime.fromisoformat(until) if isinstance(until, str) else until,
-            "in_part": case.outcome == "delivered_in_part",
+            "in_part": in_part,
+            "missing": [said.sentence(Words(FALLBACK)) for said in missing],
+            "supplements": has_bundle(case) and any("supplement" in zipped for zipped in zips_of(case)),
+            "adding": case.follow_up == "adding",
         }
 
     def _refused(self, _request: Request, case: Case) -> dict[str, Any]:
