@@ -150,22 +150,26 @@ class Holdings:
         self.records[SIGN_INS].append(sign_in)
 
     def consent(self, number: int, withdrawn: bool = False) -> None:
-        """One consent, by its place in the list of the site's wordings."""
+        """One consent, by its place in the list of the site's wordings; its withdrawal is added to it."""
         purpose, wording = words.CONSENTS[number]
         given = self.since_joined(900, least=20)
-        given_at = self._unused(CONSENTS, "given_at", given)
-        record = {
-            "member_id": self.person.key,
-            "given_at": given_at,
-            "given_on": given_at[:10],
-            "purpose": purpose,
-            "wording": wording,
-        }
-        if purpose == "newsletter" and not withdrawn:
-            self._subscribe(given)
+        said = [("given", given)]
         if withdrawn:
-            record["withdrawn_at"] = stamp(given + timedelta(days=9, hours=5))
-        self.records[CONSENTS].append(record)
+            said.append(("withdrawn", given + timedelta(days=9, hours=5)))
+        elif purpose == "newsletter":
+            self._subscribe(given)
+        for word, moment in said:
+            at = self._unused(CONSENTS, "at", moment)
+            self.records[CONSENTS].append(
+                {
+                    "member_id": self.person.key,
+                    "at": at,
+                    "day": at[:10],
+                    "said": word,
+                    "purpose": purpose,
+                    "wording": wording,
+                }
+            )
 
     def _subscribe(self, since: datetime) -> None:
         """What the mailing provider holds: it knows the member by a number of its own."""

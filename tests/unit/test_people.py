@@ -49,7 +49,7 @@ NOW = datetime(2027, 3, 9, tzinfo=UTC)
 PEOPLE = 160
 KEYS: dict[Collection, tuple[str, ...]] = {
     MEMBERS: ("member_id",),
-    CONSENTS: ("member_id", "given_at"),
+    CONSENTS: ("member_id", "at"),
     PERMISSIONS: ("member_id", "device_at"),
     SCREENING: ("member_id", "at"),
     DISCLOSURES: ("member_id", "at"),

@@ -55,7 +55,7 @@ class Seeds:
         """Put records around the cutoff into both kinds of store."""
         for table, collection, at, day, duration in (
             ("craftzone-screening", SCREENING, "at", "day", "P90D"),
-            ("craftzone-consents", CONSENTS, "given_at", "given_on", "P3Y"),
+            ("craftzone-consents", CONSENTS, "at", "day", "P3Y"),
         ):
             for moment, expired in self._edges(duration):
                 item = {"member_id": NOBODY, at: stamp(moment), day: stamp(moment)[:10]}
@@ -137,7 +137,7 @@ class Seeds:
             with self.stage.database(store) as database:
                 for statement in statements:
                     database.execute(statement)
-        for table, at in (("craftzone-screening", "at"), ("craftzone-consents", "given_at")):
+        for table, at in (("craftzone-screening", "at"), ("craftzone-consents", "at")):
             dynamodb = self.stage.client("dynamodb")
             found = dynamodb.query(
                 TableName=table,
