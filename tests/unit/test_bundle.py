@@ -40,6 +40,7 @@ from dsr.bundling import bundle
 from dsr.case import Case, State
 from dsr.datamap.plan import Collection, Field, Plan
 from dsr.gathering import Gathering
+from dsr.language import Words
 from dsr.redaction.findings import Decisions
 from dsr.redaction.own import Own
 from dsr.redaction.screen import Screen
@@ -662,7 +663,7 @@ def test_the_schema_tells_of_every_data_file(here: World, plan: Plan) -> None:
 
 
 def test_what_is_never_disclosed_is_named_with_its_reason(here: World, plan: Plan) -> None:
-    screen = Screen(plan.collections["a.members"], Own(), Decisions(), print)
+    screen = Screen(plan.collections["a.members"], Own(), Decisions(), print, Words("en"))
     assert screen.take({"sign_ins": [{"token": TOKEN}], "token": "x"}).values == {
         "sign_ins": [{}],
         "token": "x",

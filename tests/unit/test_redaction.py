@@ -13,15 +13,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dsr.datamap.plan import Collection, Field, Identity, Way
+from dsr.language import LANGUAGES, Words
 from dsr.redaction.addresses import emails, may_hold_phone, phones, same_phone
 from dsr.redaction.findings import DISCLOSE, REDACT, Decisions, Finding, group_of
 from dsr.redaction.names import names, words_of
 from dsr.redaction.own import Own, must_read
-from dsr.redaction.screen import NAMES, REMOVED, REVIEW, SHARED, WITHHELD, Screen, report_lines
+from dsr.redaction.screen import NAMES, REVIEW, SHARED, Screen, report_lines
 
 SAMPLE = Path(__file__).with_name("redaction_sample.txt")
 DOCS = Path(__file__).parents[2] / "docs/bundle.md"
 MARKS = re.compile("[«»]")
+REMOVED = Words("en").section("removed")
+WITHHELD = REMOVED["whole"]
 
 
 def ada() -> Own:
@@ -207,11 +210,15 @@ def notes(subjects: str = "one", **fields: Field) -> Collection:
 
 
 def screened(
-    collection: Collection, values: dict[str, Any], decisions: Decisions | None = None, file: bool = False
+    collection: Collection,
+    values: dict[str, Any],
+    decisions: Decisions | None = None,
+    file: bool = False,
+    language: str = "en",
 ) -> tuple[Any, list[Finding], Screen]:
     found: list[Finding] = []
     own = ada()
-    screen = Screen(collection, own, decisions or Decisions(), found.append)
+    screen = Screen(collection, own, decisions or Decisions(), found.append, Words(language))
     return screen.take(values, file), found, screen
 
 
@@ -237,7 +244,7 @@ def test_free_text_is_replaced_visibly_wherever_it_stands_and_nothing_else() -> 
         "unmapped": {"x": [CLEAN]}, "un.mapped": CLEAN,
     }  # fmt: skip
     assert found == []
-    lines = list(report_lines(["f"], screen.tally))
+    lines = list(report_lines(["f"], screen.tally, Words("en")))
     assert {line["field"] for line in lines} == {"body", "deep", "deep.said", "unmapped", "un.mapped"}
     assert all(line["places"] == 1 and line["decided_by"] == "rule" for line in lines)
     assert not {"bob", "900512"} & set(json.dumps(lines).split()), "no values in the report"
@@ -262,7 +269,7 @@ def test_names_within_a_record_are_searched_as_its_texts_are() -> None:
     }  # fmt: skip
     assert list(taken.values) == ["id", "body", "prefs", "deep", GONE, "shared with"], "in their order"
     assert found == []
-    said = json.dumps(list(report_lines(["f"], screen.tally)))
+    said = json.dumps(list(report_lines(["f"], screen.tally, Words("en"))))
     assert GONE in said, "how the field is called now"
     assert BOB not in said
 
@@ -311,7 +318,29 @@ def test_a_person_in_a_name_waits_for_a_look_and_goes_by_it(said: str) -> None:
     now = "Dear Mrs. Somerville" if said == DISCLOSE else f"Dear {REMOVED['name']}"
     assert taken.values == {"id": "1", "body": {now: 1}, now: 2}
     assert len(found) == (0 if said else 2)
-    assert "Somerville" not in json.dumps(list(report_lines(["f"], screen.tally)))
+    assert "Somerville" not in json.dumps(list(report_lines(["f"], screen.tally, Words("en"))))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_notes_are_in_the_language_of_the_copy_and_name_nobody(language: str) -> None:
+    notes_of = Words(language).section("removed")
+    body = f"Ask {BOB}, 07700 900512"
+    values = {"id": "1", "body": [body, HELLO], "score": 7}
+    collection = notes(score=Field("user.behavior", "p", "review"))
+    taken, found, screen = screened(collection, values, language=language)
+    assert taken.values["body"][0] == f"Ask {notes_of['email']}, {notes_of['phone']}"
+    assert notes_of["name"] in taken.values["body"][1]
+    assert taken.values["score"] == notes_of["whole"]
+    assert [f.group for f in found] == [
+        group_of("s.notes", "score", REVIEW),
+        group_of("s.notes", "body", NAMES),
+    ]
+    _, again, _ = screened(
+        notes(), {"id": "1", "body": f"{taken.values['body'][0]} and {BOB}"}, language=language
+    )
+    assert again == [], "the notes themselves are no names"
+    said = {(line["what"], line["decided_by"]) for line in report_lines(["f"], screen.tally, Words(language))}
+    assert (Words(language)("replaced.email"), Words(language)("report.rule")) in said
 
 
 def test_the_map_says_what_is_free_text() -> None:

@@ -24,6 +24,7 @@ from dsr.casebook import Visit
 from dsr.datamap.plan import Collection, Plan
 from dsr.errors import StoreFault
 from dsr.gathering import parts_of, proven_contacts, read_part, read_parts, staged
+from dsr.language import Words
 from dsr.missing import missing_of
 from dsr.records import with_text
 from dsr.redaction.own import Own, must_read
@@ -33,11 +34,6 @@ from dsr.staging import Staging
 
 REPORT = "redactions.json"
 _STAGED = '{"values":'  # before the values in a staged line
-EXPLAINED = (
-    "A copy must not harm others (GDPR Art. 15(4)). Email addresses and phone numbers of other people in "
-    "free text are replaced by a note in square brackets; a person has looked at what else may concern "
-    "others. Each line says in which files and which field, in how many places, and who decided."
-)
 
 
 class ReviewNeeded(Exception):
@@ -92,7 +88,7 @@ class BundleBuilder:
         )  # what is written; all of it says what is the subject's
         self._supplement = bool(only)
         self._missing = missing_of(plan, case, visits or {})
-        self._requester = requester
+        self._requester, self._words = requester, Words(case.language)
         self._volumes = Volumes(bucket, key, staging, limit)
         # So large that there are parts enough for all of them in one object.
         self._copied_from = max(WORTH_COPYING, limit // 2000)
@@ -165,7 +161,7 @@ class BundleBuilder:
         self._screens = {}
         decisions = self._review.decisions()
         for path, collection in self._plan.collections.items():
-            screen = Screen(collection, self._own, decisions, self._finds.add)
+            screen = Screen(collection, self._own, decisions, self._finds.add, self._words)
             for field_name, what, decided, records in progress.replaced.get(path, ()):
                 screen.tally[field_name, what, decided] = records
             self._screens[path] = screen
@@ -367,7 +363,7 @@ class BundleBuilder:
     def _overview(self, made_at: datetime) -> Iterator[tuple[str, bytes]]:
         """What tells of all that is in the bundle: path and content."""
         yield REPORT, json.dumps(self._report(), indent=1, ensure_ascii=False).encode()
-        yield PACKAGE, data_package(self._shown, self._case.case_id, self._tables)
+        yield PACKAGE, data_package(self._shown, self._case.case_id, self._tables, self._words)
         yield "viewer/viewer.js", script()
         replaced = {path: replaced_in(screen.tally) for path, screen in self._screens.items()}
         page = render_index(
@@ -384,9 +380,9 @@ class BundleBuilder:
             if not table.records:
                 continue
             files = [made["jsonl"] for made in table.slices]
-            replaced += report_lines(files, self._screens[path].tally)
+            replaced += report_lines(files, self._screens[path].tally, self._words)
             withheld += [{"files": files, "field": n, "why": why} for n, why in collection.never.items()]
-        return {"explained": EXPLAINED, "replaced": replaced, "left_out": withheld}
+        return {"explained": self._words("report.explained"), "replaced": replaced, "left_out": withheld}
 
     def _manifest(self, number: int, volumes: int, made_at: datetime) -> bytes:
         """What the zip of that number holds, of so many."""

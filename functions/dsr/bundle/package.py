@@ -10,51 +10,45 @@ from typing import Any
 
 from dsr.bundle.datafiles import FILE, Table
 from dsr.datamap.plan import Collection, Plan
+from dsr.language import Words
 
 PACKAGE = "datapackage.json"
 _PROFILE = "https://datapackage.org/profiles/2.0/datapackage.json"
 _FORMS: dict[str, dict[str, Any]] = {
-    "jsonl": {"format": "jsonl", "mediatype": "application/jsonl", "description": "every record, exact"},
+    "jsonl": {"format": "jsonl", "mediatype": "application/jsonl"},
     "csv": {
         "format": "csv",
         "mediatype": "text/csv",
-        "description": "as a table; a text that a spreadsheet might take for a formula has an apostrophe in "
-        "front of it (and of an apostrophe there), also after a semicolon, a tab or a line's end",
         "dialect": {
             "delimiter": ",", "lineTerminator": "\r\n", "quoteChar": '"', "doubleQuote": True, "header": True,
         },
     },
-    "portable": {
-        "format": "jsonl",
-        "mediatype": "application/jsonl",
-        "description": "what the person provided (GDPR Art. 20)",
-    },
+    "portable": {"format": "jsonl", "mediatype": "application/jsonl"},
 }  # fmt: skip
 
 
-def data_package(plan: Plan, case_id: str, tables: dict[str, Table]) -> bytes:
-    """The package of these tables, by collection path."""
+def data_package(plan: Plan, case_id: str, tables: dict[str, Table], words: Words) -> bytes:
+    """The package of these tables, by collection path; what it explains in the language of `words`."""
     resources = [
         resource
         for path, table in tables.items()
-        for resource in _resources(plan, plan.collections[path], table)
+        for resource in _resources(plan, plan.collections[path], table, words)
     ]
     package = {
         "$schema": _PROFILE,
         "name": case_id.lower(),
-        "title": f"Personal data held by {plan.controller['name']}",
-        "description": "Numbers that a computer's arithmetic would round are text with all their digits, "
-        "moments are ISO 8601 with their zone, bytes are base64.",
+        "title": words("package.title", controller=plan.controller["name"]),
+        "description": words("package.about"),
         "resources": resources,
     }
     return json.dumps(package, ensure_ascii=False, indent=1).encode(errors="replace")
 
 
-def _resources(plan: Plan, collection: Collection, table: Table) -> list[dict[str, Any]]:
+def _resources(plan: Plan, collection: Collection, table: Table, words: Words) -> list[dict[str, Any]]:
     found = []
     for form, said in _FORMS.items():
         fields = [
-            _field(plan, collection, name, kinds)
+            _field(plan, collection, name, kinds, words)
             for name, kinds in table.columns.items()
             if form != "portable" or name in _provided(collection)
         ]
@@ -65,6 +59,7 @@ def _resources(plan: Plan, collection: Collection, table: Table) -> list[dict[st
                     "title": collection.title,
                     "path": slice_[form],
                     "encoding": "utf-8",
+                    "description": words(f"package.{form}"),
                     **said,
                     # A line of JSON names its fields, in its own order, and need not have all.
                     "schema": {"fields": fields[: slice_["columns"]]}
@@ -79,14 +74,14 @@ def _provided(collection: Collection) -> set[str]:
     return {FILE, *(n.partition(".")[0] for n, f in collection.fields.items() if f.provided)}
 
 
-def _field(plan: Plan, collection: Collection, name: str, kinds: list[str]) -> dict[str, Any]:
+def _field(plan: Plan, collection: Collection, name: str, kinds: list[str], words: Words) -> dict[str, Any]:
     said: dict[str, Any] = {"name": name, "type": _type(kinds)}
     known = collection.fields.get(name)
     if known:
         said |= {"category": known.category, "description": plan.purposes[known.purpose]}
         said |= {"provided": known.provided}
     elif name == FILE:
-        said["description"] = "the record's file in this bundle"
+        said["description"] = words("package.file")
     return said
 
 

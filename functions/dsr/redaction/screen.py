@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from collections.abc import Collection as Names
@@ -10,18 +11,14 @@ from functools import partial
 from typing import Any
 
 from dsr.datamap.plan import Collection
+from dsr.language import Words
 from dsr.records import at_path, each_at, tree_of, without
-from dsr.redaction.addresses import EMAIL, PHONE, emails, may_hold_email, may_hold_phone, phones
+from dsr.redaction.addresses import emails, may_hold_email, may_hold_phone, phones
 from dsr.redaction.findings import DISCLOSE, FILE, Decisions, Finding, group_of
 from dsr.redaction.names import may_announce, names, words_of
 from dsr.redaction.own import NAME, Own, telling
 
-REMOVED = {
-    EMAIL: "[email address of another person removed]",
-    PHONE: "[phone number of another person removed]",
-    NAME: "[name of another person removed]",
-}
-WITHHELD = "[removed: it concerns another person]"
+RULE, PERSON = "rule", "a person"  # who decided
 # Why a person must look at a field.
 REVIEW, SHARED, NAMES = "review", "shared", "names"
 
@@ -41,13 +38,21 @@ Known = dict[str, Any]  # the fields that the map names, those within others bel
 class Screen:
     """What becomes of the records of one collection. `found` is told of every finding without a decision.
 
-    `tally`: what was replaced, by (field, what, who decided), in how many texts or records.
+    `words`: of the language in which notes stand where something was taken out. `tally`: what was replaced,
+    by (field, what, who decided), in how many texts or records.
     """
 
     def __init__(
-        self, collection: Collection, own: Own, decisions: Decisions, found: Callable[[Finding], None]
+        self,
+        collection: Collection,
+        own: Own,
+        decisions: Decisions,
+        found: Callable[[Finding], None],
+        words: Words,
     ) -> None:
         self._collection, self._own, self._decisions, self._found = collection, own, decisions, found
+        self._notes = words.section("removed")
+        self._noted = re.compile("|".join(map(re.escape, self._notes.values())))
         self.tally: Counter[tuple[str, str, str]] = Counter()
         self._never_flat = [n for n in collection.never if "." not in n]
         self._never_deep = [n for n in collection.never if "." in n]
@@ -129,18 +134,18 @@ class Screen:
             if path == FILE:
                 keep_file = False
             elif why != NAMES:
-                values = _changed(values, steps, lambda _: WITHHELD, whole=True)
+                values = _changed(values, steps, lambda _: self._notes["whole"], whole=True)
             elif path in unknown:
-                values, tallied = _entry_changed(values, path, partial(_cut, named[path]))
+                values, tallied = _entry_changed(values, path, partial(self._cut, named[path]))
             else:
-                values = _changed(values, steps, partial(_cut, named[path]))
-            self.tally[tallied, NAME if why == NAMES else why, "a person"] += 1
+                values = _changed(values, steps, partial(self._cut, named[path]))
+            self.tally[tallied, NAME if why == NAMES else why, PERSON] += 1
         return Taken(values, keep_file)
 
     def _note(self, path: str, hits: Hits, kinds: Counter[str], named: dict[str, Hits]) -> None:
         """Count what went out of the texts of a field, and keep where they seem to name somebody."""
         for kind, texts in kinds.items():
-            self.tally[path, kind, "rule"] += texts
+            self.tally[path, kind, RULE] += texts
         if hits and path not in self._reviewed:
             named[path] = {**named.get(path, {}), **hits}
 
@@ -156,17 +161,24 @@ class Screen:
             pieces, past = [], 0
             for span in gone:
                 if span.start >= past:
-                    pieces += [text[past : span.start], REMOVED[span.kind]]
+                    pieces += [text[past : span.start], self._notes[span.kind]]
                     past = span.end
             text = "".join([*pieces, text[past:]])
             kinds.update({span.kind for span in gone})
             said = words_of(text)
+        noted = [m.span() for m in self._noted.finditer(text)] if gone else []
         spans = tuple(
             (a, b) for a, b in names(text, said, self._own.names, self._own.others, beside=bool(gone))
-            if not any(text.startswith(mark[1:-1], a) for mark in REMOVED.values())
+            if not any(start < b and a < end for start, end in noted)
         )  # fmt: skip
         if spans:
             hits[text] = spans
+        return text
+
+    def _cut(self, hits: Hits, text: str) -> str:
+        """The text without the names in it."""
+        for start, end in reversed(hits.get(text, ())):
+            text = text[:start] + self._notes[NAME] + text[end:]
         return text
 
 
@@ -289,30 +301,17 @@ def _list(items: list[Any], change: Callable[[Any], Any]) -> list[Any]:
     return made if any(now is not was for now, was in zip(made, items, strict=True)) else items
 
 
-def _cut(hits: Hits, text: str) -> str:
-    """The text without the names in it."""
-    for start, end in reversed(hits.get(text, ())):
-        text = text[:start] + REMOVED[NAME] + text[end:]
-    return text
-
-
 def _digest(group: str, key: list[Any], value: Any) -> str:
     """What a decision on one finding is kept under: it holds for this content and no other."""
     said = json.dumps([group, key, value], ensure_ascii=True, sort_keys=True, default=str)
     return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
 
 
-_WHAT = {
-    EMAIL: "email addresses of other people, in free text",
-    PHONE: "phone numbers of other people, in free text",
-    NAME: "names of other people, in free text",
-    REVIEW: "the value, since it concerns another person",
-    SHARED: "the value, since the record concerns several people and this part another one",
-}
-
-
-def report_lines(files: list[str], tally: Counter[tuple[str, str, str]]) -> Iterator[dict[str, Any]]:
+def report_lines(
+    files: list[str], tally: Counter[tuple[str, str, str]], words: Words
+) -> Iterator[dict[str, Any]]:
     """What was replaced in the records of some files, for the report: per field and kind, no values."""
     for (name, what, decided), places in sorted(tally.items()):
-        said = "the file itself, since it concerns another person" if name == FILE else _WHAT[what]
-        yield {"files": files, "field": name, "what": said, "places": places, "decided_by": decided}
+        said = words(f"replaced.{'file' if name == FILE else what}")
+        by = words("report.rule" if decided == RULE else "report.person")
+        yield {"files": files, "field": name, "what": said, "places": places, "decided_by": by}
