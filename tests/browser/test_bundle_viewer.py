@@ -1,6 +1,7 @@
 """The bundle's page in Chromium, opened from a folder: for everybody, at size, with all that is hostile."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from dsr.language import LANGUAGES, catalogue
 from infra.craftzone.pictures import noise_png
 from tests.browser import axe
 from tests.browser.bundles import MADE_AT, unzipped, with_file
@@ -193,6 +195,34 @@ def test_in_their_language_with_their_times(
     section.get_by_role("searchbox").fill("süd MOBIL")
     section.get_by_role("searchbox").press("Enter")
     expect(section.get_by_role("status")).to_contain_text(found)
+    section.locator("td.act button").first.click()
+    section = shelf(page, "members-members")
+    section.locator("td.act button").first.click()
+    page.locator("summary").click()
+    assert leftovers(page, language) == set()
+    others = [other for other in LANGUAGES if other != language]
+    assert all(leftovers(page, other) for other in others), "this page's words would be found on theirs"
+
+
+def leftovers(page: Page, language: str) -> set[str]:
+    """The words of other languages' catalogues on the page, as far as the language does not have them too."""
+    shown = page.evaluate(
+        """() => { const named = [...document.querySelectorAll("[aria-label]")];
+          return [document.title, document.body.innerText, ...named.map((e) => e.ariaLabel)].join("\\n"); }"""
+    )
+    own = "\n".join(pieces(language))
+    foreign = {p for other in LANGUAGES if other != language for p in pieces(other) if p not in own}
+    return {piece for piece in foreign if re.search(rf"(?<!\w){re.escape(piece)}(?!\w)", shown)}
+
+
+def pieces(language: str) -> set[str]:
+    """What stands in the texts for the page of a copy, between the blanks."""
+    found = set()
+    for key, text in catalogue(language).items():
+        if key.partition(".")[0] in ("bundle", "viewer", "basis", "source", "recipient", "replaced"):
+            forms = text.values() if isinstance(text, dict) else [text]
+            found |= {piece.strip(" .,:;()“”") for form in forms for piece in re.split(r"\{\w+\}", form)}
+    return {piece for piece in found if len(piece) > 4}
 
 
 def test_a_record_is_shown_whole_and_exact(opened: Opened, sample: Path) -> None:

@@ -84,6 +84,22 @@ def test_every_text_is_used_and_every_use_has_a_text() -> None:
     assert used - {"viewer.css", "viewer.js"} <= catalogue(FALLBACK).keys()
 
 
+def test_the_page_of_a_copy_has_no_text_but_from_the_catalogues() -> None:
+    """Nor its script: so what is complete in them is complete on the page."""
+    template = (SOURCES / "bundle/templates/index.html").read_text()
+    fixed = re.sub(r"{%.*?%}|{{.*?}}|<code>[^<]*</code>|<style>.*?</style>", "", template, flags=re.DOTALL)
+    assert re.findall(r"[A-Za-z]+", re.sub(r"<[^>]*>", "", fixed)) == []
+    named = re.findall(r'(?:aria-label|alt|title|data-label)="([^"]*)"', fixed)
+    assert named
+    assert set(named) == {""}
+    script = (SOURCES / "bundle/viewer/viewer.js").read_text()
+    code = "\n".join(line.partition("//")[0] for line in script.splitlines())
+    texts = {
+        text for text in re.findall(r'"([^"\n]*)"', code) if re.search("[A-Za-z] [A-Za-z]|^[A-Z][a-z]", text)
+    }
+    assert texts <= {"use strict", "status failed", "not an address of a page"}, "none that a person reads"
+
+
 def test_what_is_not_translated_yet_is_english(monkeypatch: pytest.MonkeyPatch) -> None:
     english = catalogue(FALLBACK)
     monkeypatch.setattr(
