@@ -49,7 +49,7 @@ lint: $(READY) ## style, types and templates
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m infra.build --local --set account=000000000000 --set region=us-east-1 --set user_pool=us-east-1_lint \
-		--set mailing=https://hooks.letterbird.example/dsr
+		--set mailing=https://hooks.letterbird.example/dsr --set revocation=https://accounts.example/revoke
 	$(VENV)/bin/cfn-lint $(wildcard template.yaml infra/craftzone/template.yaml infra/stacks/*.yaml build/plan/roles.template.json)
 	AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none $(VENV)/bin/sam validate --lint
 

@@ -73,7 +73,7 @@ def conclude_erasing(event: dict[str, Any]) -> dict[str, str]:
 
 def freezing(plan: Plan) -> tuple[VisitPlan, ...]:
     """The visits that have something to freeze."""
-    return tuple(v for v in plan.visits if any(c.freeze for c in plan.collections_of(v)))
+    return tuple(v for v in plan.visits if any(c.freeze or c.revokes for c in plan.collections_of(v)))
 
 
 def unanswered(planned: tuple[VisitPlan, ...], visits: dict[str, Visit]) -> tuple[Attention, ...]:

@@ -114,8 +114,10 @@ class Desk:
 
     def _go_on_without(self, case: Case, visit: str) -> Case:
         """In a deletion only where somebody else was told: that they did it is then not confirmed."""
-        plan, point = plans.of_case(case, self._bucket), case.resume
         reasons = {p.reason for p in case.attention if p.visit == visit}
+        if "not_revoked" in reasons:
+            return self._leave_token(case, visit)
+        plan, point = plans.of_case(case, self._bucket), case.resume
         if not plan.stores[plan.visit(visit).store].recipient or not reasons & {"overdue", "declined"}:
             raise Refused("a deletion cannot leave a store out: what is not asked is not deleted")
         number = case.round if point is State.ERASING else case.round + 1
@@ -128,6 +130,16 @@ class Desk:
         # Not asked again afterwards either: `visit:` is what says so.
         decisions = {**case.decisions, f"visit:{visit}": "leave_out"}
         return self._resume(case, point or State.ERASING, "judged", about, decisions)
+
+    def _leave_token(self, case: Case, visit: str) -> Case:
+        """Go on though a token could not be revoked: it ends by itself, and is deleted here."""
+        case = self._book.move(case, case.state, "visits_put_back", f"agent:{self._agent}")
+        work = work_name("freeze", 0)
+        noted = self._book.visits(case.case_id, work)[visit]
+        done = replace(noted, outcome="done", reason="", about="", answer="not_revoked")
+        self._book.note_visit(case.case_id, done, work)
+        about = {"decision": "leave_out", "visit": visit}
+        return self._resume(case, State.ERASING, "judged", about, case.decisions)
 
     def wait(self, case: Case, visit: str) -> Case:
         """Give a recipient that is overdue as much time again, without asking again."""

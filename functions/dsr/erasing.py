@@ -73,9 +73,9 @@ class Erasing:
         return self._result("waiting", HELD, holds[0]) if holds else self._result("done")
 
     def freeze(self) -> Result:
-        """Freeze what the map says is to be frozen: no sign-in, no session, until all is erased."""
+        """Freeze what the map says is to be frozen: no sign-in, no session, no token, until all is erased."""
         for collection in self._plan.collections_of(self._visit):
-            if collection.freeze:
+            if collection.freeze or collection.revokes:
                 records = [r["values"] for r in staged(self._staging, self._plan, collection.path)]
                 try:
                     cast(FreezingStore, self._store).freeze(collection, records)

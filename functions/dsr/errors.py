@@ -50,6 +50,7 @@ class StoreFault(DsrError):
             "unreachable",
             "unsafe_address",
             "declined",
+            "not_revoked",
             "overdue",
         }
     )

@@ -20,8 +20,8 @@ from dsr.bundle.verifying import verify_bundle
 from dsr.certificate import verify
 from dsr.datamap.plan import Plan, from_json
 from infra.craftzone import load
-from infra.craftzone.holdings import PARCELS, Person
-from infra.local import checks, desk, down, erasure_checks
+from infra.craftzone.holdings import MEMBERS, PARCELS, Person
+from infra.local import checks, desk, down, erasure_checks, mailing
 from infra.local.browser import Browser, Page
 from infra.local.cloud import Cloud
 from infra.local.home import ROOT, Home, LocalCloudError
@@ -158,6 +158,9 @@ def play_deletion(running: Running, show: Show) -> list[str]:
         after = load.snapshot(running.stores)
         faults = erasure_checks.faults(load_plan(), truth, before, after, needles)
         faults += erasure_checks.recipient_faults(load_plan(), said)
+        [member] = running.community.holdings(PERSONA).records[MEMBERS]
+        if member["federated"]["refresh_token"] not in mailing.revoked(running.home):
+            faults.append("their token was not revoked at the provider that they sign in with")
     others = sum(len(records) for records in after.values())
     show.say(f"  {others:,} records compared")
     with show.stage("look for their values in every log, history, queue and table of the product"):

@@ -54,13 +54,14 @@ def deploy_community(home: Home, cloud: Cloud, server: postgres.Server) -> dict[
     return sam_deploy(home, cloud, ROOT / "infra/craftzone/template.yaml", COMMUNITY_STACK, parameters)
 
 
-def build_product(user_pool: str, provider: str) -> None:
+def build_product(user_pool: str, others: str) -> None:
     """Compile the community's data map and fill the layers.
 
-    `user_pool` is the id of its sign-in, `provider` the address of its mailing provider.
+    `user_pool` is the id of its sign-in; `others` is the address of its mailing provider, and of the provider
+    that members sign in with.
     """
     values = {"account": processes.ACCOUNT, "region": processes.REGION, "user_pool": user_pool}
-    values |= {"mailing": provider}
+    values |= {"mailing": f"{others}/dsr", "revocation": f"{others}{mailing.REVOCATION}"}
     try:
         build.build(aws=False, data_map=ROOT / "infra/craftzone/datamap.yaml", values=values)
     except (build.BuildError, build.MapError) as error:

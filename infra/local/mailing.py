@@ -2,6 +2,9 @@
 
 What it holds it tells at once. What it is to delete it deletes at once and answers by a signed callback, so
 that both ways are seen. It ends with all else of its home (`processes.stop`).
+
+Under another path it plays the provider that members sign in with, of which only the revocation of tokens
+(RFC 7009) is asked: it notes them.
 """
 
 import importlib.util
@@ -12,6 +15,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import parse_qs
 
 from dsr.signatures import secret_text
 from infra.craftzone.holdings import OTHERS, SUBSCRIPTIONS
@@ -19,6 +23,8 @@ from infra.local import processes
 from infra.local.home import ROOT, Home, LocalCloudError
 
 HOST = "127.0.0.1"
+REVOCATION = "/revoke"
+REVOKED = "revoked.txt"  # a token a line, beside what others hold
 SECRET = "MAILING_SECRET"
 _SECONDS = 15.0
 
@@ -37,6 +43,12 @@ def receiver() -> ModuleType:
 def others_of(home: Home) -> Path:
     """The folder of what the mailing provider and the courier hold."""
     return home.root / "others"
+
+
+def revoked(home: Home) -> list[str]:
+    """The tokens that the sign-in's provider was told to revoke."""
+    noted = others_of(home) / REVOKED
+    return noted.read_text("utf-8").split() if noted.exists() else []
 
 
 def secret_of(home: Home) -> str:
@@ -71,7 +83,7 @@ def start(home: Home) -> str:
 
 
 def _address(port: int) -> str:
-    return f"http://{HOST}:{port}/dsr"
+    return f"http://{HOST}:{port}"
 
 
 def _answers(port: int) -> bool:
@@ -102,8 +114,22 @@ def main(port: int, held: Path) -> None:
             """What is deleted is answered later."""
             return str(message["type"]).endswith(".erase")
 
+    class Handler(module.Handler):  # type: ignore[name-defined, misc]
+        """As the example, and the sign-in's provider."""
+
+        def do_POST(self) -> None:  # noqa: N802  the name that the base class calls
+            """Revoke a token, or what the example does."""
+            if self.path != REVOCATION:
+                return super().do_POST()  # type: ignore[no-any-return]
+            form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode())
+            with (held.parent / REVOKED).open("a", encoding="utf-8") as file:
+                file.writelines(f"{token}\n" for token in form.get("token", ()))
+            return self.reply(200, {})  # type: ignore[no-any-return]
+
     resolve_like_a_browser()
-    Provider(port, os.environ[SECRET], module.Holdings(held)).serve_forever()
+    provider = Provider(port, os.environ[SECRET], module.Holdings(held))
+    provider.RequestHandlerClass = Handler
+    provider.serve_forever()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tests.unit.test_bundle import Bytes
 MADE_AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MAP = Path(__file__).parents[2] / "infra/craftzone/datamap.yaml"
 VALUES = {"account": "000000000000", "region": "us-east-1", "user_pool": "us-east-1_x"}
-VALUES |= {"mailing": "https://hooks.letterbird.example/dsr"}
+VALUES |= {"mailing": "https://hooks.letterbird.example/dsr", "revocation": "https://accounts.example/revoke"}
 Records = dict[str, Iterable[dict[str, Any]]]
 
 

@@ -231,7 +231,10 @@ def test_roles_of_stores_allow_what_the_workers_call() -> None:
     from dsr.datamap.roles import roles_template
 
     values = {"account": ACCOUNT, "region": REGION, "user_pool": f"{REGION}_x"}
-    values |= {"mailing": "https://hooks.letterbird.example/dsr"}
+    values |= {
+        "mailing": "https://hooks.letterbird.example/dsr",
+        "revocation": "https://accounts.example/revoke",
+    }
     plan = compile_file(ROOT / "infra/craftzone/datamap.yaml", values)
     template = roles_template(plan)
     for store in (s for s in plan.stores.values() if s.kind != "manual"):  # which calls nobody

@@ -22,7 +22,7 @@ from tests.unit.world import HEAD, collection, compiled, field, store
 
 CRAFTZONE = Path("infra/craftzone/datamap.yaml")
 VALUES = {"account": "123456789012", "region": "eu-west-1", "user_pool": "eu-west-1_x"}
-VALUES |= {"mailing": "https://hooks.letterbird.example/dsr"}
+VALUES |= {"mailing": "https://hooks.letterbird.example/dsr", "revocation": "https://accounts.example/revoke"}
 IDENTITY = "identity: {is: email, normalise: lower, verified: true}"
 
 # A small map that is right, one thing per line: each mistake below changes one of them.
@@ -102,6 +102,7 @@ def also(name: str, more: str) -> Callable[[str], str]:
 ORDERS = "stores.shop.collections.orders"
 MEMBERS = "stores.shop.collections.members"
 PICTURES = "stores.files.collections.pictures"
+OBJECT_TOKEN = "object_key: {category: user.unique_id, purpose: p, revoke: 'https://x.example/revoke'}"
 KEEP = "{keep: for tax, law: Art. 17, until: {duration: P7Y, from: at}}"
 
 MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
@@ -147,6 +148,12 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         "freeze",
         f"{MEMBERS}.freeze",
         "a dynamodb store cannot stop the use of records; cognito can",
+    ),
+    "a token of a store that has none revoked": (
+        change("object_key: {category: user.unique_id, purpose: p}", OBJECT_TOKEN),
+        "revoke:",
+        f"{PICTURES}.fields.object_key.revoke",
+        "only dynamodb stores have tokens revoked",
     ),
     "masks in a store that has none": (
         change(

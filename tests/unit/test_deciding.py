@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from dsr.case import MOVES, Attention, Case, State
+from dsr.case import MOVES, Attention, Case, Right, State
 from dsr.casebook import Visit
 from dsr.datamap.plan import Plan
 from dsr.deciding import Desk
@@ -153,6 +153,20 @@ def test_a_store_is_left_out_by_name_and_never_one_that_tells_who_it_is(
     moved = desk.leave_out(case, art)
     assert (moved.state, moved.decisions) == (State.GATHERING, {f"visit:{art}": "leave_out"})
     assert here.book.events(case.case_id)[-1].about == {"decision": "leave_out", "visit": art}
+
+
+def test_a_deletion_goes_on_without_a_token_that_is_not_taken_back(
+    here: World, plan: Plan, desk: Desk
+) -> None:
+    """The store is asked for what is left all the same."""
+    visit = plan.visit_of("a.people").visit
+    point = Attention(visit, "not_revoked", "a.people.token: accounts.example answers 401")
+    case = stopped(here, plan, point, right=Right.DELETION, resume=State.ERASING)
+    here.book.note_visit(case.case_id, Visit(visit, "a", "needs_attention", reason="not_revoked"), "freeze@0")
+    case = desk.leave_out(case, visit)
+    assert (case.state, case.decisions) == (State.ERASING, {})
+    made = here.book.visits(case.case_id, "freeze@0")[visit]
+    assert (made.outcome, made.answer) == ("done", "not_revoked")
 
 
 def test_refusing_ends_the_case_and_the_execution_that_waits(here: World, plan: Plan, desk: Desk) -> None:

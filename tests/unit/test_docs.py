@@ -28,7 +28,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglo
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yaml"))
 PEM = "-----BEGIN CERTIFICATE-----"
 VALUES = {"account": "123456789012", "region": "eu-west-1", "user_pool": "eu-west-1_abc", "rds_ca": PEM}
-VALUES |= {"mailing": "https://hooks.letterbird.example/dsr"}
+VALUES |= {"mailing": "https://hooks.letterbird.example/dsr", "revocation": "https://accounts.example/revoke"}
 MOST_PICTURE = 200_000  # bytes
 
 

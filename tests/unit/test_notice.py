@@ -22,7 +22,7 @@ from tests.unit.world import HEAD, collection, compiled, store
 
 CRAFTZONE = Path("infra/craftzone/datamap.yaml")
 VALUES = {"account": "123456789012", "region": "eu-west-1", "user_pool": "eu-west-1_x"}
-VALUES |= {"mailing": "https://hooks.letterbird.example/dsr"}
+VALUES |= {"mailing": "https://hooks.letterbird.example/dsr", "revocation": "https://accounts.example/revoke"}
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,10 @@ def check_collection(
         problems.add(
             ("freeze",), f"a {store.kind} store cannot stop the use of records; {', '.join(able)} can"
         )
+    for name, field in collection.fields.items():
+        if field.revoke and not kind.revokes:
+            kinds = ", ".join(k for k, v in KINDS.items() if v.revokes)
+            problems.add(("fields", name, "revoke"), f"only {kinds} stores have tokens revoked")
     _check_sign_in(problems, collection, data_map)
     _check_treatment(problems, kind, collection)
     _check_leftovers(problems, path, collection, data_map)

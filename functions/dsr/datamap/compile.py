@@ -115,6 +115,7 @@ def _collection(
             f.proves or "",
             f.free_text,
             f.source or ("person" if f.provided else c.source),
+            f.revoke or "",
         )
         for n, f in c.fields.items()
     }

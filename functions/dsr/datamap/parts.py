@@ -6,8 +6,17 @@
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, StringConstraints, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    StringConstraints,
+    Tag,
+)
 from pydantic import Field as Described
 
 NAME = r"^[a-z][a-z0-9_]*$"
@@ -87,6 +96,19 @@ References = Annotated[
 ]
 
 
+_LOCAL = ("127.0.0.1", "localhost")
+
+
+def safe_url(url: str) -> str:
+    """The address, if it may be called. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOCAL):
+        raise ValueError("must begin with https://")
+    if parts.username or parts.password or parts.fragment or not parts.hostname:
+        raise ValueError("needs a host, and neither a user, a password nor a fragment")
+    return url
+
+
 class MapField(Strict):
     """One field of a collection."""
 
@@ -121,6 +143,11 @@ class MapField(Strict):
     provided: bool = Described(False, description="whether the person provided it (GDPR Art. 20)")
     source: Name | None = Described(
         None, description="where it comes from, if not from where the collection's records do"
+    )
+    revoke: Annotated[str, AfterValidator(safe_url)] | None = Described(
+        None,
+        description="of a token of a sign-in with somebody else: where it is revoked when deletion begins, "
+        "by RFC 7009",
     )
 
 

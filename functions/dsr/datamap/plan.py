@@ -60,6 +60,7 @@ class Field:
     proves: str = ""
     free_text: bool | None = None
     source: str = ""  # a word of the plan's `sources`
+    revoke: str = ""  # of a token: the address where it is revoked
 
     @property
     def is_text(self) -> bool:
@@ -146,9 +147,14 @@ class Collection:
             if way.identity:
                 named += [way.identity.since, way.identity.recorded]
         named += [name for name, f in self.fields.items() if f.second_point or f.proves]
-        named += [self.account, self.born, *self.masks]
+        named += [self.account, self.born, *self.masks, *self.revokes]
         named.append(self.on_deletion.get("until", {}).get("from", ""))
         return tuple(dict.fromkeys(name for name in named if name))
+
+    @property
+    def revokes(self) -> dict[str, str]:
+        """The fields with tokens that are revoked when deletion begins, and where."""
+        return {name: f.revoke for name, f in self.fields.items() if f.revoke}
 
     @cached_property  # asked for every record
     def never(self) -> dict[str, str]:

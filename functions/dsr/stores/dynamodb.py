@@ -14,7 +14,7 @@ from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
 from dsr.items import attribute, from_item, to_item
-from dsr.records import as_text, at_path
+from dsr.records import as_text, at_path, each_at
 from dsr.stores.base import Cursor, Expired, Page, Record, beyond, each_value, expiring, sort_out
 from dsr.treatments import Masks, Treatment
 
@@ -151,6 +151,16 @@ class DynamoDBStore:
             left = list(once)
             for start in range(0, len(left), _WRITES):
                 self._delete(collection, left[start : start + _WRITES])
+
+    def freeze(self, collection: Collection, records: Sequence[dict[str, Any]]) -> None:
+        """See `base.FreezingStore.freeze`: what the map says is to be revoked is."""
+        from dsr.stores.revoking import revoke  # few tables hold tokens
+
+        for name, url in collection.revokes.items():
+            for record in records:
+                for token in each_at(record, name):
+                    if token:
+                        revoke(url, str(token), f"{collection.path}.{name}")
 
     def expired(
         self, collection: Collection, before: datetime, after: Cursor, limit: int, since: str = ""

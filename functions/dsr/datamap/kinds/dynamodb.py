@@ -94,6 +94,7 @@ def _indexes(collection: Collection) -> list[str]:
 KIND = Kind(
     DynamoDBStore,
     masks=ALL_MASKS,
+    revokes=True,
     check=_check,
     workers=("store-dynamodb",),
     statements=_statements,

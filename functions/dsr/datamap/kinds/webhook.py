@@ -1,17 +1,14 @@
 """Webhook recipients in the data map: asked by a signed message, docs/stores/webhook.md."""
 
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field as Described
 from pydantic import field_validator, model_validator
 
 from dsr.datamap.kinds.base import Kind, Statement, allow
 from dsr.datamap.kinds.outside import ToldStore
-from dsr.datamap.parts import MapCollection, Name, OwnedStore, RegionConnection
+from dsr.datamap.parts import MapCollection, Name, OwnedStore, RegionConnection, safe_url
 from dsr.datamap.plan import Collection, Store
-
-_LOCAL = ("127.0.0.1", "localhost")
 
 
 class WebhookConnection(RegionConnection):
@@ -28,12 +25,7 @@ class WebhookConnection(RegionConnection):
     @field_validator("url")
     @classmethod
     def _is_safe(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOCAL):
-            raise ValueError("must begin with https://")
-        if parts.username or parts.password or parts.fragment or not parts.hostname:
-            raise ValueError("needs a host, and neither a user, a password nor a fragment")
-        return url
+        return safe_url(url)
 
     @model_validator(mode="after")
     def _signs_once(self) -> "WebhookConnection":

@@ -337,7 +337,7 @@ def _point(plan: Plan, case: Case, point: Attention) -> Point:
         and not planned.resolves
         and case.right is Right.ACCESS
         and point.reason not in ("unverified_match", "review")
-    )
+    ) or point.reason == "not_revoked"
     about = point.about
     if point.reason == "workflow_failed":
         about = f"step {about.replace('_', ' ')}"

@@ -163,6 +163,11 @@ FAULTS: dict[str, Fault] = {
         "Whoever was asked says that they cannot, or will not.",
         "Read their reason in the task below and settle it with them; retry asks them anew.",
     ),
+    "not_revoked": Fault(
+        "The provider that the person signs in with did not take their token back.",
+        "Retry once the provider answers, or have an engineer look at the address in the data map. If it "
+        "cannot be had, go on without: the token is deleted here all the same.",
+    ),
     "unreachable": Fault(
         "The recipient did not answer our message, or answered that it cannot.",
         "Tell them. Retry once they are up again.",
