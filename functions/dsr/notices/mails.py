@@ -181,7 +181,7 @@ def ready(facts: Facts) -> Mail:
 
 
 _PART = (
-    "The copy of your data that you received was not complete: somebody else who holds data for us, or "
+    "The copy of your data that we made for you was not complete: somebody else who holds data for us, or "
     "received it from us, had been asked and had not answered."
 )
 
