@@ -408,6 +408,40 @@ def test_a_bundle_in_part_and_a_refusal_say_so(front: Front) -> None:
         assert sentence in browser.get(f"/requests/{case_id}").text
 
 
+def test_a_copy_in_part_tells_what_is_missing_and_what_follows(front: Front) -> None:
+    browser = front.browser()
+    case_id = front.proven(browser)
+    bundle = {"key": "k", "size": 9_000_000, "expires_at": "2026-12-04T10:00:00+00:00"}
+    without = {"visit:support": "leave_out"}
+    front.book.note_visit(case_id, Visit("support", "support", "needs_attention", reason="unreachable"))
+    front.put(
+        case_id, state=State.READY, outcome="delivered_in_part", bundle=bundle, decisions=without,
+    )  # fmt: skip
+    text = browser.get(f"/requests/{case_id}").text
+    assert "What you asked us, Messages with support: we could not search there" in text
+    assert "complain to the data protection authority" in text
+    front.put(case_id, late={"support": "2026-12-11T10:00:00+00:00"})
+    assert "If they answer by 11 December 2026, you receive it" in browser.get(f"/requests/{case_id}").text
+    # While it is added, the copy can be had, and nothing be withdrawn.
+    front.put(case_id, state=State.GATHERING, late={}, adding=("support",), follow_up="adding", decisions={})
+    page = browser.get(f"/requests/{case_id}")
+    assert "More has come since" in page.text
+    assert "is missing" not in page.text
+    assert "Withdraw" not in page.text
+    assert browser.post(f"/requests/{case_id}/download").location.startswith("https://")
+    assert front.book.get(case_id).state is State.GATHERING
+    more = bundle | {"supplements": [{"key": "s", "size": 4_000}]}
+    front.put(case_id, state=State.READY, outcome="delivered", bundle=more, adding=(), follow_up="followed")
+    assert "What was missing in your copy has come" in browser.get(f"/requests/{case_id}").text
+    offered = browser.get(f"/requests/{case_id}/download").text
+    assert "Download the copy (ZIP, 9.0 MB)" in offered
+    assert "Download the supplement (ZIP, 4.0 KB)" in offered
+    link = browser.post(f"/requests/{case_id}/download", {"part": "2"}).location
+    assert "/s?" in link
+    assert f"your-data-{case_id}-supplement-1.zip" in link
+    assert browser.post(f"/requests/{case_id}/download", {"part": "3"}).location.endswith("/download")
+
+
 def test_a_source_that_asks_too_often_gets_a_page_that_says_so() -> None:
     with front_door_open(THROTTLE_SOURCE="3") as front:
         browser = front.browser()
