@@ -8,8 +8,8 @@ copy has ended, the supplement says so.
 import base64
 import json
 import secrets
+import time
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -33,6 +33,9 @@ from dsr.subjects import Subjects
 from dsr.suppression import Suppression, erased_locators, name_of
 from dsr.windows import check_at, last_end, windows
 
+# Kept free at the end of an invocation, to write the certificate or to put the work aside.
+_RESERVE_SECONDS = 60
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -49,8 +52,12 @@ class Settings:
     suppression_days: int = 3653
 
 
-def issue_certificate(event: dict[str, Any]) -> dict[str, str]:
-    """Certify a case that nothing is left of. `event`: `case_id`. Returns {"outcome": its state}."""
+def issue_certificate(event: dict[str, Any], context: Any) -> dict[str, str]:
+    """Certify a case that nothing is left of. `event`: `case_id`. Returns {"outcome": its state}.
+
+    Entering a person with very many locators in the list of the erased may take several calls: until then
+    the case stays as it is, and the workflow calls again.
+    """
     settings = read(Settings)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     case = book.get(event["case_id"])
@@ -59,7 +66,10 @@ def issue_certificate(event: dict[str, Any]) -> dict[str, str]:
             _destroy_snapshot(settings, case)  # whoever certified may have been killed just before this
         return {"outcome": case.state.value}
     plan = plans.of_case(case, settings.staging_bucket)
-    certifying = Certifying(settings, book, plan)
+    remaining: float = context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
+    certifying = Certifying(settings, book, plan, time.monotonic() + remaining)
+    if not (case.certificate and not case.check_at) and not certifying.suppress(case):
+        return {"outcome": case.state.value}
     if not case.certificate:
         moved = certifying.certify(case)
     elif case.check_at:
@@ -76,18 +86,18 @@ class Certifying:
     settings: Settings
     book: Casebook
     plan: Plan
+    ends_at: float  # when a call puts its work aside, on the monotonic clock
 
     def certify(self, case: Case) -> Case:
         """Nothing is left: the certificate, and when what follows it is due."""
         _revoke_bundles(self.book, case, self.settings.bundles_bucket)
-        at = casebook.now()
+        at = case.updated_at  # when nothing was left
         visits = self._visits(case, 0)
         erased = _counts(visits)
         gone = [path for path in erased.keys() | case.plan.keys() if not self._kept(path)]
         copies = windows(self.plan, gone, at)
         again = check_at(self.plan, gone, at)
         supplement_at = last_end(copies, again)
-        self._suppress(case, at)
         followed_by = self._schedule(case)
         nonce = secrets.token_urlsafe(24)
         certificate = certificate_of(
@@ -111,7 +121,6 @@ class Certifying:
         """Nothing is left, either, now that the copies have caught up: the snapshot has served its time."""
         erased = _counts(self._visits(case, case.check_round))
         at = casebook.now()
-        self._suppress(case, at)
         copies = windows(self.plan, [path for path in erased if not self._kept(path)], at)
         moved = self.book.move(
             case, State(case.outcome), "checked_again", "workflow", {"round": str(case.round)},
@@ -135,18 +144,24 @@ class Certifying:
             supplement=key, supplement_at=None,
         )  # fmt: skip
 
-    def _suppress(self, case: Case, at: datetime) -> None:
-        """Note by what all that is gone would be found, should it come back; before the snapshot goes."""
+    def suppress(self, case: Case) -> bool:
+        """Note by what all that is gone would be found, should it come back; before the snapshot goes.
+
+        False if time ends before: the next call goes on behind what is noted.
+        """
         requester = self.book.requester(case)
         staging = Staging(self.settings.staging_bucket, self.settings.case_keys_table, case)
         addresses = (("identity.email", normalise(a, "lower")) for a in proven_contacts(case, requester))
         told = ((name_of(self.plan, f), v) for f, values in requester.locators.items() for v in values)
-        Suppression(self.settings.suppression_table, self.settings.suppression_key).note(
-            chain(erased_locators(self.plan, staging, case.round + 1), addresses, told),
-            case.case_id,
-            at,
-            self.settings.suppression_days,
+        locators = chain(erased_locators(self.plan, staging, case.round + 1), addresses, told)
+        place = f"suppressed@{case.round}.json"
+        begin = (staging.get_json(place) or {}).get("noted", 0)
+        noted, through = Suppression(self.settings.suppression_table, self.settings.suppression_key).note(
+            locators, case.case_id, case.updated_at, self.settings.suppression_days, begin, self.ends_at
         )
+        if not through:
+            staging.put_json(place, {"noted": noted})
+        return through
 
     def _schedule(self, case: Case) -> tuple[str, ...]:
         """The cases that delete what is kept, each on its day; before the snapshot goes that names it."""

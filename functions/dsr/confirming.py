@@ -76,6 +76,11 @@ def freezing(plan: Plan) -> tuple[VisitPlan, ...]:
     return tuple(v for v in plan.visits if any(c.freeze or c.revokes for c in plan.collections_of(v)))
 
 
+def restricting(plan: Plan) -> tuple[VisitPlan, ...]:
+    """The visits that have something to restrict while a deletion waits to begin."""
+    return tuple(v for v in plan.visits if any(c.restrict for c in plan.collections_of(v)))
+
+
 def unanswered(planned: tuple[VisitPlan, ...], visits: dict[str, Visit]) -> tuple[Attention, ...]:
     """The visits that are not through and wait for nothing, with the reason. Pure."""
     missing = Visit("", "", reason="no_answer")

@@ -210,6 +210,14 @@ class Desk:
             return case
         case = self._book.move(case, case.state, "visits_put_back", f"agent:{self._agent}")
         plan = plans.of_case(case, self._bucket)
+        if case.state in (State.COOLING_OFF, State.WITHDRAWN, State.REFUSED):
+            # A restriction while the deletion waits, or its lifting: what was found for it stays.
+            for work in (work_name("restrict", 0), work_name("lift", 0)):
+                made = self._book.visits(case.case_id, work)
+                for visit in visits:
+                    if visit in made and made[visit].outcome == "needs_attention":
+                        self._book.note_visit(case.case_id, Visit(visit, plan.visit(visit).store), work)
+            return case
         if case.resume is State.ERASING:
             # The snapshot and how far it is erased stay: only the verdict on the visit is taken back.
             for visit in visits:
@@ -233,9 +241,11 @@ class Desk:
         **changes: object,
     ) -> Case:
         changes = {"tasks": (), **changes}
+        # The time for second thoughts is the person's: no decision of the desk cuts it short.
+        until = case.expires_at if to is State.COOLING_OFF else None
         moved = self._book.move(
             case, to, name, f"agent:{self._agent}", about,
-            attention=(), resume=None, waiting_for=(), expires_at=None,
+            attention=(), resume=None, waiting_for=(), expires_at=until,
             attempt=case.attempt + 1, decisions=decisions, token="", **changes,
         )  # fmt: skip
         wake(case.token)  # an execution that waits finds that its attempt is over, and ends

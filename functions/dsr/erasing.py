@@ -7,17 +7,17 @@ Before every batch it asks whether a hold stops it: what is held waits, the rest
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from dsr.datamap.plan import Collection, Plan, VisitPlan
+from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import StoreFault
 from dsr.gathering import Result, parts_of, read_part, staged
 from dsr.holds import HELD
 from dsr.records import from_lines
 from dsr.staging import Staging
 from dsr.stores.base import FreezingStore, LinesStore, OrderingStore, Store
-from dsr.treatments import with_key
+from dsr.treatments import Masking, Treatment, with_key
 
 
 class _Late(Exception):
@@ -81,6 +81,33 @@ class Erasing:
                     cast(FreezingStore, self._store).freeze(collection, records)
                 except StoreFault as fault:
                     return self._result("needs_attention", fault.code, fault.about)
+        return self._result("done")
+
+    def restrict(self, lift: bool = False) -> Result:
+        """Set what the map says while the deletion waits to begin; or `lift` it, once it is cancelled.
+
+        Lifted is only what still says so: what the site has set meanwhile stays.
+        """
+        for collection in self._plan.collections_of(self._visit):
+            if not collection.restrict:
+                continue
+            said, after = collection.restrict["set"], collection.restrict["lift"]
+            masks = {
+                name: Treatment(_left(after.get(name)) if lift else Masking("constant", value))
+                for name, value in said.items()
+            }
+            # Told as it is before, so that a store that changes only what is not done yet changes it.
+            before = said if lift else dict.fromkeys(said, "")
+            asked = collection
+            if lift:
+                asked = replace(collection, ways=(*collection.ways, *map(Way, said)), account="")
+            records = [r["values"] | before for r in staged(self._staging, self._plan, collection.path)]
+            size = self._store.erase_at_once
+            try:
+                for start in range(0, len(records), size):
+                    self._store.erase(asked, records[start : start + size], masks)
+            except StoreFault as fault:
+                return self._result("needs_attention", fault.code, fault.about)
         return self._result("done")
 
     @property
@@ -151,6 +178,10 @@ class Erasing:
 
     def _save(self) -> None:
         self._staging.put_json(self._place, vars(self._progress))
+
+
+def _left(value: str | None) -> Masking:
+    return Masking("null") if value is None else Masking("constant", value)
 
 
 def _batches(lines: Sequence[bytes], begin: int, size: int) -> Iterator[Sequence[bytes]]:

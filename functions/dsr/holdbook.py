@@ -2,6 +2,7 @@
 
     holds / hold#<id>              the hold, kept also when it is over
     hold#<scope>#<target> / guard  the ids of those that are active on it
+    hold#persons / guard           of those on people the keyed hashes, each with the id of its hold
 
 Who erases asks for the guards, by key and in one transaction: an answer as of one instant, at a price
 that does not grow with the holds. Hold and guard are written together, or neither.
@@ -18,6 +19,7 @@ from dsr.holds import Hold, Scope
 from dsr.items import from_item, to_item
 
 _ALL = "holds"
+_PERSONS = "hold#persons"
 
 
 class Holdbook:
@@ -38,6 +40,19 @@ class Holdbook:
             raise Conflict(f"hold {hold_id} is over")
         self._write(_to_values(lifted), "attribute_not_exists(lifted_at)", "DELETE", hold)
         return lifted
+
+    def _of_persons(self, verb: str, hold: Hold) -> list[Any]:
+        """What a sweep asks, who knows records and no targets: written with the rest, or not at all."""
+        if hold.scope is not Scope.PERSON:
+            return []
+        update = {
+            "TableName": self._table,
+            "Key": _key(_PERSONS, "guard"),
+            "UpdateExpression": f"{verb} #active :id",
+            "ExpressionAttributeNames": {"#active": "active"},
+            "ExpressionAttributeValues": to_item({":id": _of_person(hold)}),
+        }
+        return [{"Update": update}]
 
     def get(self, hold_id: str) -> Hold:
         """The hold. Raises NotFound."""
@@ -76,6 +91,14 @@ class Holdbook:
                 return str(min(ids))
         return ""
 
+    def persons(self) -> frozenset[str]:
+        """The keyed hashes of everybody who is held now: one look, by key."""
+        answer = client("dynamodb").get_item(
+            TableName=self._table, Key=_key(_PERSONS, "guard"), ConsistentRead=True
+        )
+        held = from_item(answer.get("Item", {})).get("active", ())
+        return frozenset(entry.partition("|")[2] for entry in held)
+
     def _write(self, values: dict[str, Any], condition: str, verb: str, hold: Hold) -> None:
         dynamodb = client("dynamodb")
         try:
@@ -97,6 +120,7 @@ class Holdbook:
                             "ExpressionAttributeValues": to_item({":id": {hold.hold_id}}),
                         }
                     },
+                    *self._of_persons(verb, hold),
                 ]
             )
         except dynamodb.exceptions.TransactionCanceledException as error:
@@ -106,6 +130,10 @@ class Holdbook:
             ):
                 raise Conflict(f"hold {hold.hold_id} was changed by somebody else") from None
             raise
+
+
+def _of_person(hold: Hold) -> set[str]:
+    return {f"{hold.hold_id}|{told}" for told in (hold.target, *hold.also)}
 
 
 def _guard(scope: Scope, target: str) -> str:
@@ -120,7 +148,7 @@ def _to_values(hold: Hold) -> dict[str, Any]:
     values = asdict(hold) | {"case_id": _ALL, "part": f"hold#{hold.hold_id}", "from_case": hold.case_id}
     for name in ("placed_at", "lifted_at", "review", "until"):
         values[name] = values[name] and values[name].isoformat()
-    return values | {"scope": hold.scope.value}
+    return values | {"scope": hold.scope.value, "also": list(hold.also)}
 
 
 def _to_hold(values: dict[str, Any]) -> Hold:
@@ -130,4 +158,4 @@ def _to_hold(values: dict[str, Any]) -> Hold:
         values[name] = datetime.fromisoformat(values[name]) if values.get(name) else None
     for name in ("review", "until"):
         values[name] = date.fromisoformat(values[name]) if values.get(name) else None
-    return Hold(**{**values, "scope": Scope(values["scope"])})
+    return Hold(**{**values, "scope": Scope(values["scope"]), "also": tuple(values.get("also", ()))})

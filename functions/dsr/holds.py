@@ -53,8 +53,9 @@ class Hold:
     """One hold. Ends on `until` by itself, or is open and looked at again on `review`: exactly one is set.
 
     `target`: the case's id, the keyed hash of the person, or `store.collection`. `told`: whether the
-    requester may know. `case_id`: the case on whose page it was placed; "" for a collection. Lifted by
-    whom (a subject id, or `clock`) and when, once it is over.
+    requester may know. `case_id`: the case on whose page it was placed; "" for a collection. `also`:
+    further hashes that records of a held person are told by (of their addresses). Lifted by whom (a subject
+    id, or `clock`) and when, once it is over.
     """
 
     hold_id: str
@@ -68,6 +69,7 @@ class Hold:
     until: date | None = None
     file: str = ""
     case_id: str = ""
+    also: tuple[str, ...] = ()
     lifted_by: str = ""
     lifted_at: datetime | None = None
 
@@ -130,7 +132,7 @@ def told(holds: Iterable[Hold], case: Case) -> tuple[str, ...]:
     sentences = []
     for hold in that_stop(holds, case, case.plan):
         if hold.told:
-            what = case.plan[hold.target]["title"] if hold.scope is Scope.COLLECTION else "All of it"
+            what = f"“{case.plan[hold.target]['title']}”" if hold.scope is Scope.COLLECTION else "All of it"
             ends = f"until the end of {day(hold.until)}" if hold.until else "until that is settled"
             reason = REASONS[hold.reason]
             sentences.append(f"{what} waits {ends}, since {reason.said} ({reason.law}).")

@@ -80,6 +80,7 @@ class InWords:
     told: tuple[Told, ...] = ()
     copies: tuple[Copy, ...] = ()
     signs_in: bool = False  # there is a sign-in, and it is disabled first
+    restricts: bool = False  # until it begins, the records are only stored
 
 
 def in_words(planned: Mapping[str, dict[str, Any]], plan: Plan | None = None) -> InWords:
@@ -107,6 +108,7 @@ def in_words(planned: Mapping[str, dict[str, Any]], plan: Plan | None = None) ->
         told=_told([planned[path] for path in going]),
         copies=tuple(copies.values()),
         signs_in=any(path in known and known[path].freeze for path in going),
+        restricts=any(path in known and bool(known[path].restrict) for path in planned),
     )
 
 

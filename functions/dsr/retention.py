@@ -13,6 +13,7 @@ from dsr.datamap.plan import Collection, Plan
 from dsr.durations import subtract
 
 DRY_RUN, ON = "dry-run", "on"
+READS = "sweep_reads"  # in the options of a collection: the fields that a sweep reads besides
 
 # A person who asks for a copy gets what was held when they asked, also where retention ends meanwhile
 # (EDPB Guidelines 01/2022 on access, 2.3.4); but no case keeps everybody's data longer than an answer
@@ -116,8 +117,9 @@ class Sweep:
 
     `cutoff`: what is older has expired; `since`: the day that the walk begins at; `limit`: records at
     most. `records`: counted (dry run) or erased; `left`: expired, but other records still need them;
-    `undated`: in an expired day, but with a time that cannot be read; `more`: the limit, or the time of
-    a dry run, ended it early; `reached`: the day that the walk has come to.
+    `undated`: in an expired day, but with a time that cannot be read; `held`: expired, but their person is
+    held; `more`: the limit, or the time of a dry run, ended it early; `reached`: the day that the walk has
+    come to.
     """
 
     sweep: str
@@ -131,6 +133,7 @@ class Sweep:
     records: int = 0
     left: int = 0
     undated: int = 0
+    held: int = 0
     more: bool = False
     reached: str = ""
     calls: int = 0
@@ -174,7 +177,7 @@ def learn(known: Known, done: Sweep) -> Known:
     day = done.cutoff.date().isoformat()
     if done.mode == DRY_RUN:
         return Known(done.rule, day, known.walked_to, known.whole_on)
-    if done.more:
+    if done.more or done.held:
         return known
     return Known(done.rule, known.counted_on, day, known.whole_on if done.since else day)
 

@@ -18,6 +18,7 @@ from dsr.holdbook import Holdbook
 from dsr.holds import targets_of
 from dsr.kept import Listed
 from dsr.settings import read
+from dsr.spared import Person
 from dsr.staging import Staging
 from dsr.stores.base import Store
 from dsr.stores.registry import open_store
@@ -44,17 +45,23 @@ def ends_at(settings: Settings, context: Any) -> float:
     return time.monotonic() + min(settings.budget_seconds, remaining)
 
 
-def work(event: dict[str, Any], context: Any, erasing: Callable[..., Erasing] = Erasing) -> dict[str, str]:
+def work(
+    event: dict[str, Any],
+    context: Any,
+    erasing: Callable[..., Erasing] = Erasing,
+    person: Person | None = None,
+) -> dict[str, str]:
     """Do one visit of one case, as far as time allows.
 
-    `event`: `case_id`, `visit`, `verb` (gather, freeze, erase), or what `sweeping.sweep` takes with the verb
-    sweep. Returns {"outcome": continue | waiting | done | needs_attention}; all else stands in the
-    casebook. `erasing` does a visit of the verb erase. Raises whatever may pass when tried again.
+    `event`: `case_id`, `visit`, `verb` (gather, restrict, lift, freeze, erase), or what `sweeping.sweep`
+    takes with the verb sweep. Returns {"outcome": continue | waiting | done | needs_attention}; all else
+    stands in the casebook. `erasing` does a visit of the verb erase; `person`: see `sweeping.sweep`. Raises
+    whatever may pass when tried again.
     """
     settings = read(Settings)
     until = ends_at(settings, context)
     if event.get("verb") == "sweep":
-        return sweep(event, settings.cases_table, until)
+        return sweep(event, settings.cases_table, until, person)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     case = book.get(event["case_id"])
     plan = plans.of_case(case, settings.staging_bucket)
@@ -128,6 +135,8 @@ def _do(
     if asking:
         return asking.erase(number, stopped_by)
     made = erasing(plan, visit, staging, store, until, number, stopped_by)
+    if verb in ("restrict", "lift"):
+        return made.restrict(lift=verb == "lift")
     return made.freeze() if verb == "freeze" else made.run()
 
 
@@ -137,6 +146,10 @@ def check_allowed(case: Case, visit: VisitPlan, verb: str) -> None:
         confirming = case.state is State.CONFIRMING and case.confirmed_at is not None
         resolving = case.state is State.RESOLVING and visit.resolves
         allowed = case.state is State.GATHERING or resolving or confirming
+    elif verb in ("restrict", "lift"):
+        waits, over = State.COOLING_OFF, (State.WITHDRAWN, State.REFUSED)
+        allowed = case.state is waits if verb == "restrict" else case.state in over
+        allowed = allowed and case.confirmed_at is not None and not case.dry_run
     else:
         deleting = case.state is State.ERASING and case.right is Right.DELETION
         # What it will do has been recorded, and somebody wanted it so.

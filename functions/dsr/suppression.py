@@ -14,7 +14,7 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -82,17 +82,31 @@ class Suppression:
     table: str
     key: str
 
-    def note(self, locators: Iterable[Locator], case_id: str, at: datetime, days: int) -> int:
-        """Enter these; noted twice it is one entry. Returns how many there are."""
+    def note(
+        self,
+        locators: Iterable[Locator],
+        case_id: str,
+        at: datetime,
+        days: int,
+        begin: int = 0,
+        ends_at: float = float("inf"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> tuple[int, bool]:
+        """Enter these from the one of number `begin` on, until `ends_at` on `clock`; twice it is one entry.
+
+        Returns how many are noted, those before `begin` included, and whether that is all of them.
+        """
         expires = int((at + timedelta(days=days)).timestamp())
         said = {"at": at.isoformat(), "case": case_id, "expires": expires}
         key = working_key(self.key, _PURPOSE)
-        ids = iter(dict.fromkeys(hashed(key, locator) for locator in locators))
-        count = 0
-        while batch := list(islice(ids, _WRITES)):
+        ids = list(dict.fromkeys(hashed(key, locator) for locator in locators))
+        for start in range(begin, len(ids), _WRITES):
+            batch = ids[start : start + _WRITES]
             self._put([{"PutRequest": {"Item": to_item({"id": id_, **said})}} for id_ in batch])
-            count += len(batch)
-        return count
+            noted = start + len(batch)
+            if noted < len(ids) and clock() >= ends_at:  # each call gets further, however little time it has
+                return noted, False
+        return len(ids), True
 
     def _put(self, left: list[dict[str, Any]]) -> None:
         for wait in _WAITS:

@@ -20,6 +20,7 @@ from dsr.holds import Scope
 from dsr.log import logger
 from dsr.retention import DRY_RUN, ON, Sweep, as_of, learn, plan_collection, rule_of, sweepable
 from dsr.settings import read
+from dsr.spared import Person, owners_of, reading, spare
 from dsr.stores.base import Cursor, ExpiringStore, Record
 from dsr.stores.registry import open_store
 from dsr.sweepbook import Header, Sweepbook
@@ -110,11 +111,14 @@ def _left_to_do(book: Sweepbook, plan: Plan, name: str) -> list[dict[str, Any]]:
 # -- working -------------------------------------------------------------------------------------
 
 
-def sweep(event: dict[str, Any], cases_table: str, ends_at: float) -> dict[str, str]:
+def sweep(
+    event: dict[str, Any], cases_table: str, ends_at: float, person: Person | None = None
+) -> dict[str, str]:
     """Sweep one collection as far as time allows; for the worker of the store's kind.
 
     `event`: `sweep`, `collection`; `ends_at` on the monotonic clock. Returns {"outcome": continue | done |
-    needs_attention}; all else stands in the sweepbook. Raises whatever may pass when tried again.
+    needs_attention}; all else stands in the sweepbook. `person`: see `spared.spare`; without it, nobody can
+    tell whose a record is. Raises whatever may pass when tried again.
     """
     book = Sweepbook(cases_table)
     planned = book.get(event["sweep"], event["collection"])
@@ -132,12 +136,14 @@ def sweep(event: dict[str, Any], cases_table: str, ends_at: float) -> dict[str, 
     store = cast(ExpiringStore, open_store(plan.stores[collection.store]))
     holds = Holdbook(cases_table)
     target = [(Scope.COLLECTION, path) for path in plan.hanging_on(collection.path)]
+    owners = owners_of(plan, collection) if person else ()
 
     def is_held() -> bool:
-        return bool(holds.stops(target))
+        return bool(holds.stops(target)) or (not owners and bool(holds.persons()))
 
     begun = replace(planned, calls=planned.calls + 1)
-    done = run(begun, collection, store, is_held, book.note, ends_at)
+    allowed = spare(owners, holds.persons, person) if person and owners else list
+    done = run(begun, reading(collection, owners), store, is_held, book.note, ends_at, allowed=allowed)
     if done.outcome == "done":
         book.keep(collection.path, learn(book.known(collection.path), done))
     book.note(done)
@@ -153,15 +159,17 @@ def run(
     note: Callable[[Sweep], None],
     ends_at: float,
     clock: Callable[[], float] = time.monotonic,
+    allowed: Callable[[Sequence[Record]], list[Record]] = list,
 ) -> Sweep:
     """Count, or erase, what has expired until it is through, the limit is reached or time is up.
 
     `note` is told after every page that was erased; whoever goes on from there loses nothing, and what
     is found a second time is gone. A dry run changes nothing and counts in one call. Asked before every
     batch, `is_held` says whether a hold stops it: then the sweep ends early, and another day's goes on.
+    `allowed` leaves out of a batch what stays since its person is held.
     """
     # A walk that begins anew meets again what it left; what it erased it does not.
-    done = planned if planned.reached else replace(planned, left=0, undated=0)
+    done = planned if planned.reached else replace(planned, left=0, undated=0, held=0)
     done = replace(done, records=0) if planned.mode == DRY_RUN else done
     begin = done.reached or done.since
     after: Cursor = None
@@ -171,13 +179,15 @@ def run(
             return replace(_cut_short(done), reason="held")
         try:
             page = store.expired(collection, done.cutoff, after, limit, begin)
-            left = _erase(store, collection, page.records) if done.mode == ON else 0
+            going = allowed(page.records)
+            left = _erase(store, collection, going) if done.mode == ON else 0
         except StoreFault as fault:
             return replace(done, outcome="needs_attention", reason=fault.code, about=fault.about)
         done = replace(
             done,
-            records=done.records + len(page.records) - left,
+            records=done.records + len(going) - left,
             left=done.left + left,
+            held=done.held + len(page.records) - len(going),
             undated=done.undated + page.undated,
             reached=page.day if done.mode == ON else "",
         )

@@ -8,7 +8,7 @@ from dsr import plans
 from dsr.canonical import digest
 from dsr.case import AWAIT_ANSWERS, KEPT_CHANNEL, REST, Case, State, next_step, notice_of
 from dsr.casebook import Casebook, Visit, now, work_name
-from dsr.confirming import freezing, settles
+from dsr.confirming import freezing, restricting, settles, unanswered
 from dsr.datamap.plan import Plan, VisitPlan
 from dsr.holdbook import Holdbook
 from dsr.holds import HELD, targets_of, that_stop
@@ -48,9 +48,13 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
         version = plans.keep(settings.staging_bucket)
         if case.map_version != version:
             case = book.move(case, case.state, "map_updated", "workflow", map_version=version)
+    if case.confirmed_at and (restriction := _restriction(settings, book, case)):
+        return restriction
     if step == "cool_off" and _may_begin(book, case):
         about = {"plan": digest(case.plan)}
-        case = book.move(case, State.ERASING, "erasing_started", "workflow", about, token="", expires_at=None)
+        case = book.move(
+            case, State.ERASING, "erasing_started", "workflow", about, token="", expires_at=None, attention=()
+        )
         step = next_step(case)
     if step in ("cool_off", AWAIT_ANSWERS) and _hold_to_tell(book, case):
         return {"step": "announce", "waves": [], "notice": HELD_NOTICE, "version": case.version}
@@ -62,6 +66,28 @@ def take_up(event: dict[str, Any]) -> dict[str, Any]:
             case = book.move(case, State.GATHERING, "gathering_started", "workflow")
         return visits_to_make(plan, book, case, step)
     return {"step": step, "waves": [], "notice": notice_of(case), "version": case.version}
+
+
+def _restriction(settings: Settings, book: Casebook, case: Case) -> dict[str, Any] | None:
+    """The visits that restrict processing while a deletion waits to begin, or that lift it once it is
+    cancelled; None if there are none to make. What went wrong is told at the desk, and stops nothing."""
+    if case.state not in (State.COOLING_OFF, State.WITHDRAWN, State.REFUSED) or case.key_destroyed:
+        return None
+    verb = "restrict" if case.state is State.COOLING_OFF else "lift"
+    wanted = restricting(plans.of_case(case, settings.staging_bucket))
+    restricted = book.visits(case.case_id, work_name("restrict", 0)) if wanted else {}
+    if verb == "lift":
+        wanted = tuple(v for v in wanted if v.visit in restricted)
+    made = restricted if verb == "restrict" or not wanted else book.visits(case.case_id, work_name(verb, 0))
+    open_visits = [v for v in wanted if made.get(v.visit, _NEW).outcome in ("pending", "continue")]
+    if open_visits:
+        step = {"step": "restrict"} if verb == "restrict" else {"step": "lift"}
+        return {**step, "waves": _told([open_visits], verb, 0), "version": case.version}
+    stuck = unanswered(wanted, made)
+    if stuck and not case.attention:
+        about = {"reason": stuck[0].reason, "visit": stuck[0].visit}
+        book.move(case, case.state, "needs_attention", "workflow", about, attention=stuck)
+    return None
 
 
 def _may_begin(book: Casebook, case: Case) -> bool:

@@ -83,6 +83,7 @@ def _told(sweep: Sweep) -> str:
     parts = [f"before {sweep.cutoff:%Y-%m-%d}", done]
     parts += [sweep.outcome.replace("_", " ")] if sweep.outcome != "done" else []
     parts += [f"{sweep.left:,} left: other records need them"] if sweep.left else []
+    parts += [f"{sweep.held:,} kept: their person is held"] if sweep.held else []
     parts += [f"{sweep.undated:,} with a time that cannot be read"] if sweep.undated else []
     parts += [f"{sweep.reason}: {sweep.about}".rstrip(": ")] if sweep.reason else []
     return ", ".join(parts)

@@ -7,6 +7,6 @@ from dsr.certifying import issue_certificate
 
 
 @step
-def handler(event: dict[str, Any], _: Any) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Called by the workflow."""
-    return {**issue_certificate(event)}
+    return {**issue_certificate(event, context)}

@@ -140,12 +140,12 @@ class Scene:
             event = {"case_id": case_id, "step": told["step"]}
             if told["step"] == "resolve":
                 yield lambda event=event: again(lambda: resolve(event))  # type: ignore[misc]
-            elif told["step"] == "gather":
+            elif told["step"] in ("gather", "restrict", "lift"):
                 yield lambda event=event: again(lambda: conclude(event))  # type: ignore[misc]
             elif told["step"] in ("freeze", "erase", "confirm"):
                 yield lambda event=event: again(lambda: conclude_erasing(event))  # type: ignore[misc]
             elif told["step"] == "certify":
-                yield lambda event=event: again(lambda: issue_certificate(event))  # type: ignore[misc]
+                yield lambda event=event: again(lambda: issue_certificate(event, _Context()))  # type: ignore[misc]
             else:
                 return
 

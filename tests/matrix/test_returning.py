@@ -12,7 +12,7 @@ import boto3
 import psycopg
 import pytest
 
-from dsr import site_events
+from dsr import certifying, site_events, suppression
 from dsr.case import State
 from dsr_cli import suppression_commands
 from dsr_cli.main import main
@@ -137,3 +137,26 @@ def test_the_command_passes_over_what_was_restored(
         assert "3 ids read, 1 on the list, of 1 deletions" in said
         assert "ada" not in said
         assert sent == events
+
+
+def test_very_many_locators_are_entered_over_several_calls(company: Scene) -> None:
+    case_id = company.ask()
+    for step in company.steps(case_id):
+        if company.world.book.get(case_id).state is State.CERTIFYING:
+            break
+        step()
+    certify = {"case_id": case_id}
+    late = mock.patch.object(suppression, "_WRITES", 2)
+    at_once = mock.MagicMock(**{"get_remaining_time_in_millis.return_value": 0})
+    with late:
+        calls = 0
+        while certifying.issue_certificate(certify, at_once)["outcome"] == "certifying":
+            calls += 1
+            assert calls < 50
+            assert company.world.book.get(case_id).certificate == ""
+    assert calls > 1
+    assert company.world.book.get(case_id).state is State.ERASED_IN_PART
+    times = {item["at"]["S"] for item in listed()}
+    assert len(times) == 1, "one deletion, one time"
+    assert {item["case"]["S"] for item in listed()} == {case_id}
+    assert len(listed()) >= 3

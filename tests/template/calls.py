@@ -143,7 +143,6 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "subjects": {
         "dynamodb.get_item": [("dynamodb:GetItem", "CasesTable")],
         "dynamodb.put_item": [("dynamodb:PutItem", "CasesTable")],
-        "kms.generate_mac": [("kms:GenerateMac", "MacKey")],
     },
     "suppression": {
         "dynamodb.batch_get_item": [("dynamodb:BatchGetItem", "SuppressionTable")],

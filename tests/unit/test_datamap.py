@@ -509,6 +509,20 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         f"{MEMBERS}.on_deletion.until",
         "give either `duration` and `from`, or a `date`",
     ),
+    "a restriction by what finds the record": (
+        change("        account: id\n", "        account: id\n        restrict: {set: {email: none}}\n"),
+        "restrict",
+        f"{MEMBERS}.restrict.set.email",
+        "take a field of its own",
+    ),
+    "a restriction that is lifted and never set": (
+        change(
+            "        account: id\n", "        account: id\n        restrict: {set: {at: x}, lift: {b: y}}\n"
+        ),
+        "restrict",
+        f"{MEMBERS}.restrict.lift.b",
+        "is not set, so there is nothing to lift",
+    ),
     "a masked record that still identifies": (
         change("on_deletion: delete", "on_deletion: {mask: {email: redacted, at: null, born: null}}"),
         "sub:",

@@ -714,7 +714,7 @@ def test_who_asked_reads_what_waits_why_and_until_when(front: Front) -> None:
     browser = front.browser()
     case_id = planned(front, browser, state=State.ERASING)
     hold("support.messages")
-    waits = "Messages with support waits until the end of 31 December 2033, since an authority has ordered"
+    waits = "“Messages with support” waits until the end of 31 December 2033, since an authority has ordered"
     assert waits in browser.get(f"/requests/{case_id}").text
     front.mails()
     assert front.notices.handler({"case_id": case_id, "notice": "held"}, None)["sent"] == 1

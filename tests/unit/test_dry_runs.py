@@ -51,7 +51,7 @@ def test_an_agent_begins_one_and_is_led_to_it(bureau: Bureau) -> None:
         made = bureau.world.book.move(made, state, "planned", "workflow", plan=plan)
     text = agent.get(f"/desk/cases/{made.case_id}").text
     assert "nothing is frozen, told or deleted by it" in text
-    assert "1 locators Deleted; waits for a task of the desk the courier is told (Art. 19)." in text
+    assert "1 locators Deleted; waits for a task of the desk. the courier is told (Art. 19)." in text
 
 
 @pytest.mark.parametrize("role", [Role.APPROVER, Role.AUDITOR])

@@ -30,6 +30,7 @@ def check_collection(
         if field.revoke and not kind.revokes:
             kinds = ", ".join(k for k, v in KINDS.items() if v.revokes)
             problems.add(("fields", name, "revoke"), f"only {kinds} stores have tokens revoked")
+    _check_restrict(problems, kind, collection)
     _check_sign_in(problems, collection, data_map)
     _check_treatment(problems, kind, collection)
     _check_leftovers(problems, path, collection, data_map)
@@ -37,6 +38,24 @@ def check_collection(
     retention = collection.retention
     if bool(retention.until) == bool(retention.duration) or bool(retention.duration) != bool(retention.from_):
         problems.add(("retention",), "give either `duration` and `from`, or `until: account_deleted`")
+
+
+def _check_restrict(problems: Problems, kind: Kind, collection: MapCollection) -> None:
+    """What is set meanwhile must not be what finds the record, and must be able to be lifted."""
+    if collection.restrict is None:
+        return
+    if not kind.restricts:
+        able = ", ".join(k for k, v in KINDS.items() if v.restricts)
+        problems.add(("restrict",), f"a {kind.name} store cannot set fields of a record; {able} can")
+    for name in collection.restrict.set_:
+        needs_field(collection, problems, ("restrict", "set", name), name)
+        field = collection.fields.get(name)
+        if "." in name or name in collection.key or (field and (field.references or field.identity)):
+            said = "finds or names the record, or is nested: take a field of its own"
+            problems.add(("restrict", "set", name), said)
+    for name in collection.restrict.lift:
+        if name not in collection.restrict.set_:
+            problems.add(("restrict", "lift", name), "is not set, so there is nothing to lift")
 
 
 def _check_asked(problems: Problems, path: str, collection: MapCollection) -> None:

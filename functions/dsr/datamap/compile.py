@@ -123,9 +123,11 @@ def _collection(
     treatment = {"delete": True}
     if c.on_deletion != "delete":
         treatment = c.on_deletion.model_dump(mode="json", by_alias=True, exclude_none=True)
+    restrict = c.restrict.model_dump(by_alias=True) if c.restrict else {}
     return Collection(
         store, name, c.title, tuple(c.key), _ways(store, f"{store}.{name}", c, accounts), fields,
-        account=c.account or "", born=c.born or "", freeze=c.freeze, subjects=c.subjects, basis=c.basis,
+        account=c.account or "", born=c.born or "", freeze=c.freeze, restrict=restrict, subjects=c.subjects,
+        basis=c.basis,
         retention=c.retention.model_dump(by_alias=True, exclude_none=True),
         on_deletion=treatment,
         copies=() if c.copies == "none" else tuple(x.model_dump(exclude_none=True) for x in c.copies),

@@ -297,6 +297,18 @@ Treatment = Annotated[
 ]
 
 
+class Restrict(Strict):
+    """Fields that say, while a deletion waits to begin, that the record is only to be stored."""
+
+    set_: dict[FieldName, str] = Described(
+        alias="set", min_length=1, description="field → what it says from the confirmation on"
+    )
+    lift: dict[FieldName, str] = Described(
+        default_factory=dict,
+        description="field → what it says again once the deletion is cancelled; not named, it is emptied",
+    )
+
+
 def _listed(value: Any) -> str:
     return "(list)" if isinstance(value, (list, tuple)) else "(none)"
 
@@ -326,6 +338,9 @@ class MapCollection(Strict):
     )
     freeze: bool = Described(
         False, description="deletion begins with stopping the use of these records, such as sign-ins"
+    )
+    restrict: Restrict | None = Described(
+        None, description="how processing is restricted while a deletion cools off, such as mails and writes"
     )
     born: FieldName | None = Described(
         None, description="field with the date of birth (children need a guardian)"

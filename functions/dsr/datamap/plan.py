@@ -82,6 +82,7 @@ class Collection:
     account: str = ""
     born: str = ""
     freeze: bool = False
+    restrict: dict[str, dict[str, str]] = field(default_factory=dict)  # set, lift: field → value
     subjects: str = "one"
     basis: str = ""
     retention: dict[str, Any] = field(default_factory=dict)

@@ -365,11 +365,11 @@ def held(facts: Facts) -> Mail:
     """The deletion, or a part of it, must wait for a legal reason."""
     return _mail(
         facts,
-        "a part of the deletion must wait",
+        "the deletion must wait",
         "We may not delete all of your data yet:",
         *facts.held,
-        "As soon as we may, we go on by ourselves and write to you again. What is not held is deleted "
-        "without waiting. Here you see how far it is:",
+        "As soon as we may, we go on by ourselves and write to you again. What need not wait does not. Here "
+        "you see how far it is:",
         Link(facts.page),
         facts.remedies,
     )
@@ -400,7 +400,7 @@ def erased_in_part(facts: Facts) -> Mail:
         facts,
         "your data is deleted, except for what we must keep",
         f"We deleted the data that we held about you, except for what we must keep. {_GONE}",
-        "This we keep:",
+        "This we keep. When its time is over, we delete it by ourselves:",
         *facts.kept,
         "Here you see it all, and can download a signed certificate of it:",
         Link(facts.page),

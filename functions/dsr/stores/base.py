@@ -9,7 +9,7 @@ from typing import Any, Protocol, overload, runtime_checkable
 from dsr.datamap.plan import Collection, Way
 from dsr.errors import StoreFault
 from dsr.records import at_path
-from dsr.retention import moment
+from dsr.retention import READS, moment
 from dsr.treatments import Masks
 
 # A place to go on from: anything that JSON can hold. None: from the beginning, or at the end.
@@ -169,8 +169,9 @@ class ExpiringStore(Store, Protocol):
 
 
 def expiring(collection: Collection) -> tuple[str, ...]:
-    """The fields that `expired` reads: what names a record, and what it is dated by."""
-    return tuple(dict.fromkeys((*collection.key, collection.retention["from"])))
+    """The fields that `expired` reads: what names a record, what it is dated by, what a sweep asks for."""
+    more = collection.options.get(READS, ())
+    return tuple(dict.fromkeys((*collection.key, collection.retention["from"], *more)))
 
 
 def sort_out(

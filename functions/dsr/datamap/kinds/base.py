@@ -36,9 +36,9 @@ class Kind:
     `model`: `kind`, `connection` and `collections` with the words of the kind; what a collection of it
     says beyond every collection's words is compiled to `Collection.options` as it stands.
     `masks`: the treatments of a field that its store can do on deletion; `freezes`: whether it can stop
-    records from being used before they go; `revokes`: whether it can have tokens in them revoked. `asks`:
-    whoever keeps the records is asked about all of them at once, so that none of its collections leads to
-    another, or tells who the person is.
+    records from being used before they go; `revokes`: whether it can have tokens in them revoked;
+    `restricts`: whether it can set fields of theirs meanwhile. `asks`: whoever keeps the records is asked
+    about all of them at once, so that none of its collections leads to another, or tells who the person is.
     `suspends`: whether a hold stops the store's own expiry (TTL, lifecycle).
     `workers`: the functions that assume the owner's role, and `statements`: what it must allow them.
     """
@@ -47,6 +47,7 @@ class Kind:
     masks: frozenset[str] = frozenset()
     freezes: bool = False
     revokes: bool = False
+    restricts: bool = False
     asks: bool = False
     suspends: bool = False
     check: Callable[[Any, Problems], None] = nothing_more

@@ -72,8 +72,9 @@ def _statements(store: Store, collections: list[Collection]) -> list[Statement]:
     base = f"arn:${{AWS::Partition}}:dynamodb:{region}:${{AWS::AccountId}}:table/"
     tables = [{"Fn::Sub": base + c.options["table"]} for c in collections]
     indexes = [{"Fn::Sub": f"{base}{c.options['table']}/index/{i}"} for c in collections for i in _indexes(c)]
-    deleted = [t for t, c in zip(tables, collections, strict=True) if c.expires or not (c.masks or c.kept)]
-    masked = [t for t, c in zip(tables, collections, strict=True) if c.masks]
+    # What is kept goes as well, when its time is over.
+    deleted = [t for t, c in zip(tables, collections, strict=True) if c.expires or not c.masks]
+    masked = [t for t, c in zip(tables, collections, strict=True) if c.masks or c.restrict]
     granted: list[tuple[list[str], list[Any]]] = [
         (["dynamodb:DescribeTable"], tables),
         (["dynamodb:Query"], tables + indexes),
@@ -95,6 +96,7 @@ KIND = Kind(
     DynamoDBStore,
     masks=ALL_MASKS,
     revokes=True,
+    restricts=True,
     check=_check,
     workers=("store-dynamodb",),
     statements=_statements,

@@ -139,6 +139,7 @@ def _statements(store: Store, _: list[Collection]) -> list[Statement]:
 KIND = Kind(
     SQLStore,
     masks=ALL_MASKS,
+    restricts=True,
     check=_check,
     workers=("store-sql",),
     statements=_statements,

@@ -20,7 +20,14 @@ from dsr.errors import StoreFault
 from dsr.records import to_line
 from dsr.stores.base import Cursor, Expired, Page, Record, expiring, sort_out
 from dsr.stores.sql.connecting import Connector, refusal
-from dsr.stores.sql.language import Aged, AnswerTooLarge, Change, Language, Search, Statement
+from dsr.stores.sql.language import (
+    Aged,
+    AnswerTooLarge,
+    Change,
+    Language,
+    Search,
+    Statement,
+)
 from dsr.stores.sql.tables import Column, Table, in_order
 from dsr.treatments import Masks
 
@@ -217,8 +224,9 @@ class SQLStore:
         """Raises StoreFault unless the database would let us: it is asked how it would, and does nothing."""
         with self._transaction(table.about) as (connection, language):
             language.some(connection, table, 0)
-            if not collection.kept:
-                left = dict.fromkeys(collection.masks)
+            # What is kept goes as well, when its time is over.
+            changes = [dict.fromkeys(collection.masks), dict.fromkeys(collection.restrict.get("set", ()))]
+            for left in changes if changes[1] else changes[:1]:
                 sql, values = language.begin_change(Change(table, table.chosen(collection.key), [], left))
                 connection.execute(text(f"EXPLAIN {sql} WHERE 1 = 0"), values)
 

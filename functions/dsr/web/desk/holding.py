@@ -1,14 +1,16 @@
 """Holds at the desk: the list of them, placing one on a case, a person or a collection, lifting one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from dsr import casebook
 from dsr.case import Case
 from dsr.casebook import Casebook
 from dsr.errors import Conflict, NotFound
+from dsr.gathering import proven_contacts
 from dsr.holdbook import Holdbook
 from dsr.holds import REASONS, Hold, Scope, fault, new_hold_id, scopes_of
+from dsr.subjects import subject_of
 from dsr.web.desk.door import Agent
 from dsr.web.desk.frame import DeskFrame
 from dsr.web.desk.roles import May, allowed
@@ -54,6 +56,8 @@ class Holding:
             return self.showing.show(request, agent, case, {"scope": ERRORS["hold_scope"]}, 422)
         target = case.case_id if scope == Scope.CASE else case.subject
         hold, errors = _read(request, agent, Scope(scope), target, case.case_id)
+        if scope == Scope.PERSON:
+            hold = replace(hold, also=self._told_by(case))
         if errors:
             return self.showing.show(request, agent, case, errors, 422)
         self._book.place(hold)
@@ -69,6 +73,15 @@ class Holding:
         if hold.case_id:
             _tell(self.frame.book, self.frame.book.get(hold.case_id), "hold_lifted", agent, hold)
         return see(request, "/desk/holds?done=lift")
+
+    def _told_by(self, case: Case) -> tuple[str, ...]:
+        """The keyed hashes of the person's addresses: a sweep tells records by them too."""
+        try:
+            requester = self.frame.book.requester(case)
+        except NotFound:
+            return ()  # nobody knows their addresses any more
+        known = [*proven_contacts(case, requester), *requester.account_contacts]
+        return tuple(subject_of([], address, self.frame.door.mac_key) for address in known)
 
     @property
     def _book(self) -> Holdbook:

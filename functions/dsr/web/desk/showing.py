@@ -240,6 +240,8 @@ class Showing:
         """Every piece of work on the stores with its visits, in the order it is done."""
         wanted = [("Asked", "gather", 0)]
         if case.confirmed_at or case.right is Right.DELETION:
+            wanted.append(("Processing restricted until it begins", "restrict", 0))
+            wanted.append(("Restriction lifted", "lift", 0))
             wanted.append(("Sign-in and sessions stopped", "freeze", 0))
             for number in range(case.round + 1):
                 again = f", round {number + 1}" if number else ""
