@@ -181,6 +181,7 @@ def test_a_download_right_after_the_proof(front: Front) -> None:
     assert "You have downloaded" in browser.get(f"/requests/{case_id}").text
     assert browser.post(f"/requests/{case_id}/download").location.startswith("https://")
     assert front.book.get(case_id).downloads == 2
+    assert [e.name for e in front.book.events(case_id)].count("downloaded") == 2, "each is recorded"
 
 
 def test_a_bundle_of_several_zips_has_a_button_and_a_link_for_each(front: Front) -> None:
