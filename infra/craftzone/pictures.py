@@ -1,10 +1,11 @@
-"""Pictures of the sample people: valid PNG files of noise, made again from their key when needed."""
+"""Pictures of the sample people: valid PNG files, made again from their key when needed."""
 
 import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import sin, tau
 from random import Random
 
 BIG_ARTWORK_BYTES = 300 * 1024 * 1024
@@ -15,14 +16,24 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def noise_png(name: str, side: int) -> bytes:
-    """A grey square of `side` pixels whose noise depends on `name` only; about side * side bytes."""
-    pixels = Random(name).randbytes(side * side)
-    rows = b"".join(b"\0" + pixels[start : start + side] for start in range(0, side * side, side))
+def engraving_png(name: str, side: int) -> bytes:
+    """A grey square of `side` pixels, waved lines as an engraver cuts them; about side * side bytes.
+
+    Depends on `name` only, which also stands in it as a number: no two names give the same bytes.
+    """
+    chance = Random(name)
+    turns, swing, phase = chance.randint(1, 3), chance.uniform(0.08, 0.3), chance.uniform(0, tau)
+    lines, lean = chance.randint(6, 16), chance.choice((-1, 0, 1))
+    cut = bytes(round(127.5 + 127.5 * sin(tau * lines * x / side)) for x in range(4 * side))
+    starts = (
+        int(side * (1.5 + swing * sin(tau * turns * y / side + phase) + lean * y / side)) for y in range(side)
+    )
+    rows = b"".join(b"\0" + cut[start : start + side] for start in starts)
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + _chunk(b"IHDR", header)
+        + _chunk(b"tEXt", b"Comment\0" + f"{chance.getrandbits(128):032x}".encode())
         + _chunk(b"IDAT", zlib.compress(rows, 0))
         + _chunk(b"IEND", b"")
     )
@@ -39,7 +50,7 @@ class Upload:
 
     def content(self) -> bytes:
         """The bytes of the object, the same on every call."""
-        return noise_png(f"{self.seed}/{self.store}/{self.object_key}", self.side)
+        return engraving_png(f"{self.seed}/{self.store}/{self.object_key}", self.side)
 
 
 def big_artwork_parts(seed: int) -> Iterator[bytes]:

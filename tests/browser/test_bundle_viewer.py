@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dsr.language import LANGUAGES, catalogue
-from infra.craftzone.pictures import noise_png
+from infra.craftzone.pictures import engraving_png
 from tests.browser import axe
 from tests.browser.bundles import MADE_AT, unzipped, with_file
 
@@ -40,7 +40,7 @@ MEMBER = {
     "created_at": "2024-05-06T22:30:00Z", "updated_at": "2024-05-06 22:30:00", "exact": 9007199254740993,
     "sign_ins": [{"provider": "google", "subject_id": "123"}], "newsletter": False, "gone": None,
 }  # fmt: skip
-PICTURES = {f"files/pictures/{n} ü#%.png": noise_png(f"{n}", 40) for n in range(3)}
+PICTURES = {f"files/pictures/{n} ü#%.png": engraving_png(f"{n}", 40) for n in range(3)}
 
 
 def everything(count: int = 45) -> dict[str, Any]:
