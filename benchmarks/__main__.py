@@ -89,7 +89,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000, help="of one person in one table")
     parser.add_argument("--scale", type=float, default=1.0, help="of many_items; 1: 100,000 items")
     parser.add_argument("--bytes", type=int, default=lake.SIZE, help="of the Parquet file of lake")
-    parser.add_argument("--others", type=int, default=3_000_000, help="rows of others in sql_growth")
+    parser.add_argument("--others", type=int, default=10_000_000, help="rows of others in sql_growth")
     parser.add_argument("--people", type=int, default=2000, help="of the sample; and ten times as many")
     parser.add_argument("--port", type=int, default=4600, help="of the local cloud, if free; default 4600")
     parser.add_argument(

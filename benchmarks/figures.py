@@ -30,10 +30,15 @@ def figure(
     name: str, measured: float, unit: str, *, budget: float | None = None, baseline: float | None = None,
     ratio: float | None = None,
 ) -> Figure:  # fmt: skip
-    """The figure with what follows from it. `ratio` is given where it is not just the quotient of both."""
+    """The figure with what follows from it. `ratio` is given where it is not just the quotient of both.
+
+    Raises ValueError for less than nothing: what subtracts noise from noise is no measurement.
+    """
     if ratio is None and baseline is not None:
         ratio = measured / baseline
     limited = measured if ratio is None else ratio
+    if min(measured, limited) < 0:
+        raise ValueError(f"{name}: {measured} {unit}, {limited}: less than nothing was measured")
     holds = None if budget is None else limited <= budget
     return Figure(name, measured, unit, baseline, ratio, budget, holds)
 
