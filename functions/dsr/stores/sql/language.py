@@ -1,6 +1,6 @@
 """What the store needs of each database's language: statements, with their values apart."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -42,6 +42,15 @@ class Aged:
     after: list[Any] | None
     limit: int
 
+    def bounds(self, by_kind: Mapping[str, Callable[[datetime], tuple[Any, Any]]]) -> dict[str, Any]:
+        """From `first` up to `end` in the form of the dated column. Raises StoreFault where it is no time."""
+        dated = self.order[0]
+        kind = "text" if dated.text else dated.kind
+        if kind not in by_kind:
+            raise self.table.fault("unsupported", f"{dated.name} is neither a time nor text")
+        first, end = by_kind[kind](self.before)
+        return {"first": first, "end": end}
+
 
 @dataclass(frozen=True)
 class Change:
@@ -51,6 +60,18 @@ class Change:
     key: list[Column]
     guards: list[Column]
     masks: dict[str, Any]
+
+
+def keyless(search: Search, match: str, names: Sequence[str], any_of: str) -> str:
+    """A statement with a row for it if rows that `match` have no key, or share one.
+
+    `names`: the key's columns as they are spelt; `any_of`: what tells whether a condition holds of any row.
+    """
+    none = " OR ".join(f"{any_of}({name} IS NULL)" for name in names)
+    return (
+        f"SELECT 1 FROM {search.table.quoted} WHERE {match} GROUP BY {', '.join(names)}"
+        f" HAVING count(*) > 1 OR {none} LIMIT 1"
+    )
 
 
 class Language(Protocol):

@@ -15,10 +15,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from dsr.errors import StoreFault
 from dsr.records import as_text
 from dsr.stores.base import Record
-from dsr.stores.sql.language import Aged, Change, Search, Statement
+from dsr.stores.sql.language import Aged, Change, Search, Statement, keyless
 from dsr.stores.sql.tables import Column, Table
 
 # By error number: what will not pass by trying again.
@@ -141,30 +140,20 @@ class MySQL:
     def ambiguous(self, connection: Connection, search: Search) -> bool:
         """See `Language.ambiguous`."""
         match, values = _match(search)
-        key = ", ".join(_name(c) for c in search.key)
-        none = " OR ".join(f"max({_name(c)} IS NULL)" for c in search.key)
-        sql = (
-            f"SELECT 1 FROM {search.table.quoted} WHERE {match} GROUP BY {key}"
-            f" HAVING count(*) > 1 OR {none} LIMIT 1"
-        )
+        sql = keyless(search, match, [_name(c) for c in search.key], "max")
         return connection.execute(text(sql), values).scalar() is not None
 
     def aged(self, connection: Connection, aged: Aged) -> list[Record]:
         """See `Language.aged`."""
         dated = aged.order[0]
-        kind = "text" if dated.text else dated.kind
-        if kind not in _BOUNDS:
-            raise StoreFault("unsupported", f"{aged.table.about}: {dated.name} is neither a time nor text")
-        first, end = _BOUNDS[kind](aged.before)
-        values: dict[str, Any] = {"first": first, "end": end}
+        values = aged.bounds(_BOUNDS)
         where = f"{_name(dated)} >= :first AND {_name(dated)} < :end"
         if aged.after is not None:
             beyond, more = _beyond(aged.table, aged.order, aged.after)
             where, values = f"{where} AND {beyond}", values | more
-        order = ", ".join(_name(c) for c in aged.order)
         sql = (
             f"SELECT {_names(aged.wanted)} FROM {aged.table.quoted} WHERE {where}"
-            f" ORDER BY {order} LIMIT {aged.limit}"
+            f" ORDER BY {_names(aged.order)} LIMIT {aged.limit}"
         )
         return _records(aged.wanted, connection.execute(text(sql), values))
 

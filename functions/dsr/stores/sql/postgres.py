@@ -15,10 +15,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from dsr.errors import StoreFault
 from dsr.records import as_text
 from dsr.stores.base import Lines
-from dsr.stores.sql.language import Aged, Change, Search, Statement
+from dsr.stores.sql.language import Aged, Change, Search, Statement, keyless
 from dsr.stores.sql.tables import Column, Table
 
 # By SQLSTATE: what will not pass by trying again.
@@ -162,22 +161,13 @@ class Postgres:
     def ambiguous(self, connection: Connection, search: Search) -> bool:
         """See `Language.ambiguous`."""
         match, values = _match(search)
-        key = ", ".join(_name(c) for c in search.key)
-        none = " OR ".join(f"bool_or({_name(c)} IS NULL)" for c in search.key)
-        sql = (
-            f"SELECT 1 FROM {search.table.quoted} WHERE {match} GROUP BY {key}"
-            f" HAVING count(*) > 1 OR {none} LIMIT 1"
-        )
+        sql = keyless(search, match, [_name(c) for c in search.key], "bool_or")
         return connection.execute(text(sql), values).scalar() is not None
 
     def aged(self, connection: Connection, aged: Aged) -> Lines:
         """See `Language.aged`."""
         dated = aged.order[0]
-        kind = dated.kind if not dated.text else "text"
-        if kind not in _BOUNDS:
-            raise StoreFault("unsupported", f"{aged.table.about}: {dated.name} is neither a time nor text")
-        first, end = _BOUNDS[kind](aged.before)
-        values: dict[str, Any] = {"first": first, "end": end}
+        values = aged.bounds(_BOUNDS)
         where = f"{_name(dated)} >= {_cast('first', dated)} AND {_name(dated)} < {_cast('end', dated)}"
         if aged.after is not None:
             # The first condition says the same of the time alone, for an index on nothing else.
