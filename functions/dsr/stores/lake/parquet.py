@@ -24,8 +24,9 @@ from dsr.treatments import Masks
 
 _ROWS = 64 * 1024  # decoded at once, at most
 _DECODED = 32 * 1024 * 1024
-_WHOLE = 16 * 1024 * 1024  # of S3 at once: what is larger is read by pieces
-_PIECE = 8 * 1024 * 1024
+_KEPT_ROWS = 2 * 1024 * 1024
+_WHOLE = 8 * 1024 * 1024  # of S3 at once: what is larger is read by pieces
+_PIECE = 4 * 1024 * 1024
 _LEAST_PIECE = 64 * 1024
 
 
@@ -39,6 +40,7 @@ class ParquetFile:
             self._check_end()
             self._metadata = pq.read_metadata(self._python_file())
             self._schema = self._metadata.schema.to_arrow_schema()
+        self._kept: tuple[int, dict[str, list[Any]]] = (-1, {})  # columns of a row group, decoded
         for name in fields:
             if not self.has(name):
                 raise Malformed(f"has no column `{name}`", "missing_field")
@@ -108,7 +110,7 @@ class ParquetFile:
         if not self._admits(group, wanted):
             return None
         columns = sorted({field.partition(".")[0] for field in wanted.fields})
-        masks = [mask_of(batch, wanted) for batch in self._batches(group, columns)]
+        masks = [mask_of(batch, wanted) for batch in self._looked_at(group, columns)]
         return masks if any(mask.true_count for mask in masks) else None
 
     def _admits(self, group: int, wanted: Wanted) -> bool:
@@ -124,8 +126,37 @@ class ParquetFile:
             if texts
         )
 
+    def _looked_at(self, group: int, columns: Sequence[str]) -> Iterator[Any]:
+        """The columns that are looked at, batch by batch; kept where they are small, for what comes next."""
+        held = self._metadata.row_group(group)
+        if group != self._kept[0]:
+            self._kept = (group, {})
+        kept = self._kept[1]
+        missing = [name for name in columns if name not in kept]
+        if held.num_rows > _KEPT_ROWS or sum(self._size(held, name) for name in missing) > _DECODED:
+            yield from self._batches(group, columns)
+            return
+        batches = list(self._batches(group, missing)) if missing else []
+        kept |= {name: [batch.column(name) for batch in batches] for name in missing}
+        schema = pa.schema([self._schema.field(name) for name in columns])
+        for arrays in zip(*(kept[name] for name in columns), strict=True):
+            yield pa.RecordBatch.from_arrays(list(arrays), schema=schema)
+
+    @staticmethod
+    def _size(held: Any, name: str) -> int:
+        columns = (held.column(number) for number in range(held.num_columns))
+        return sum(c.total_uncompressed_size for c in columns if c.path_in_schema.partition(".")[0] == name)
+
     def _batches(self, group: int, columns: Sequence[str] | None, count: int = 0) -> Iterator[Any]:
         """The row group by batches of `count` rows; of as many as fit well into memory, if it is 0."""
+        if (
+            not count
+            and columns
+            and group == self._kept[0]
+            and all(name in self._kept[1] for name in columns)
+        ):
+            yield from self._looked_at(group, columns)
+            return
         held = self._metadata.row_group(group)
         read = [held.column(number) for number in range(held.num_columns)]
         if columns is not None:
@@ -181,7 +212,7 @@ class ParquetFile:
         needed = (*marked.fields, *marked.wanted.fields, *masks)
         columns = sorted({field.partition(".")[0] for field in needed})
         positions, begin = [], 0
-        for batch, mask in zip(self._batches(group, columns), found, strict=True):
+        for batch, mask in zip(self._looked_at(group, columns), found, strict=True):
             if mask.true_count:
                 at = pc.indices_nonzero(mask).to_pylist()
                 for place, values in zip(at, rows(batch.filter(mask)), strict=True):

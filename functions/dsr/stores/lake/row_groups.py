@@ -6,7 +6,8 @@ group to have the same rows; one with a column too large for memory becomes seve
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby, pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from dsr.stores.lake.objects import Malformed
 from dsr.stores.lake.upload import Upload
 from dsr.treatments import Masks, Treatment
 
-DECODED = 64 * 1024 * 1024  # of one column, or of a slice of all, at once
+DECODED = 48 * 1024 * 1024  # of one column, or of a slice of all, at once
 _MOST_ROWS = 64 * 1024 * 1024  # in a row group, as pyarrow writes them
 _LEAST_ROWS = 256
 _CODECS = {"UNCOMPRESSED": "NONE", "LZ4": "LZ4_RAW"}
@@ -58,23 +59,35 @@ class RowGroups:
             raise Malformed("has row groups that lack columns", "unsupported")
         if missing := masks.keys() - columns.keys():
             raise Malformed(f"has no column `{min(missing)}`", "missing_field")
-        sizes = [self._decoded(number, name, chunks) for name, chunks in columns.items()]
-        if max(sizes) > DECODED or group.rows > _MOST_ROWS:
-            rows = min(max(_LEAST_ROWS, group.rows * DECODED // sum(sizes)), _MOST_ROWS)
+        sizes = {name: self._decoded(number, name, chunks) for name, chunks in columns.items()}
+        if max(sizes.values()) > DECODED or group.rows > _MOST_ROWS:
+            rows = min(max(_LEAST_ROWS, group.rows * DECODED // sum(sizes.values())), _MOST_ROWS)
             return list(self._in_slices(upload, number, group, rows, stay, masks, writing))
-        made, rows = list[Chunk](), 0
+        made, rows = list[Chunk](), group.rows
+        tables = self._ahead(number, {n: sizes[n] for n in columns if not masks or n in masks}, stay, masks)
         for name, chunks in columns.items():
             if masks and name not in masks:
                 made += [_copied(upload, chunk) for chunk in chunks]
-                rows = group.rows
             else:
-                wanted = {name: masks[name]} if masks else {}
-                batches = _edited(self._batches(number, [name], 0), stay, wanted)
-                table = pa.Table.from_batches(batches, pa.schema([self._schema.field(name)]))
-                written, rows = self._written(upload, table, writing)
+                written, rows = self._written(upload, next(tables), writing)
                 made += written
-                del batches, table  # before the next one
         return [group.of(made, rows)]
+
+    def _ahead(self, number: int, sizes: Mapping[str, int], stay: Any, masks: Masks) -> Iterator[Any]:
+        """The columns, edited; while one is encoded the next is fetched and decoded, if both are small."""
+        with ThreadPoolExecutor(1) as pool:
+            reading: Future[Any] | None = None
+            for name, following in pairwise([*sizes, ""]):
+                table = reading.result() if reading else self._column(number, name, stay, masks)
+                small = following and sizes[name] + sizes[following] <= DECODED
+                reading = pool.submit(self._column, number, following, stay, masks) if small else None
+                yield table
+                del table  # before the next one
+
+    def _column(self, number: int, name: str, stay: Any, masks: Masks) -> Any:
+        wanted = {name: masks[name]} if masks else {}
+        batches = _edited(self._batches(number, [name], 0), stay, wanted)
+        return pa.Table.from_batches(batches, pa.schema([self._schema.field(name)]))
 
     def _in_slices(
         self,
@@ -132,6 +145,7 @@ class RowGroups:
         return {
             "compression": {c.path_in_schema: _CODECS.get(c.compression, c.compression) for c in columns},
             "use_dictionary": [c.path_in_schema for c in columns if c.has_dictionary_page] or False,
+            "store_schema": False,
             "version": "1.0" if self._metadata.format_version == "1.0" else "2.6",
             "use_deprecated_int96_timestamps": "INT96" in physical,
             "store_decimal_as_integer": decimals,
