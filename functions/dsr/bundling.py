@@ -12,6 +12,7 @@ from dsr.casebook import Casebook
 from dsr.errors import StoreFault
 from dsr.settings import read
 from dsr.staging import Staging
+from dsr.subjects import Subjects, overtaken
 
 _RESERVE_SECONDS = 30
 
@@ -43,6 +44,9 @@ def bundle(event: dict[str, Any], context: Any) -> dict[str, str]:
     if case.state is not State.BUNDLING:
         return {"outcome": "done"}
     staging = Staging(settings.staging_bucket, settings.case_keys_table, case)
+    if deletion := Subjects(book).overtaking(case):
+        overtaken(book, case, deletion, staging)  # no copy is handed over of what it takes away
+        return {"outcome": "done"}
     remaining = context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
     added = case.added_now if case.follow_up == "adding" else ()
     supplements = case.bundle.get("supplements", []) if added else []

@@ -73,7 +73,7 @@ MOVES: dict[State, frozenset[State]] = {
             *(S.READY, S.DELIVERED),  # what came late adds nothing to the copy
         }
     ),
-    S.BUNDLING: frozenset({S.READY, S.NEEDS_ATTENTION}),
+    S.BUNDLING: frozenset({S.READY, S.NEEDS_ATTENTION, S.CLOSED}),  # closed: a deletion has overtaken it
     # What was missing in a copy is added when it comes after all.
     S.READY: frozenset({S.DELIVERED, S.CLOSED, S.GATHERING}),
     S.DELIVERED: frozenset({S.CLOSED, S.GATHERING}),
@@ -89,7 +89,7 @@ MOVES: dict[State, frozenset[State]] = {
     S.ERASED_IN_PART: frozenset({S.CONFIRMING, S.CERTIFYING}),
     # Back to where it stopped (`resume`), or ended by an agent.
     S.NEEDS_ATTENTION: frozenset(
-        {S.RESOLVING, S.GATHERING, S.BUNDLING, S.ERASING, S.CONFIRMING, S.REFUSED, S.WITHDRAWN}
+        {S.RESOLVING, S.GATHERING, S.BUNDLING, S.ERASING, S.CONFIRMING, S.REFUSED, S.WITHDRAWN, S.CLOSED}
     ),
     **{ended: frozenset() for ended in ENDED - {S.ERASED, S.ERASED_IN_PART}},
 }
@@ -226,6 +226,7 @@ class Case:
     check_at: datetime | None = None
     checked_at: datetime | None = None  # when that read found nothing left
     check_round: int = 0  # the round that it began with
+    rounds_from: int = 0  # the round in which a person last let it go on though data kept arriving
     supplement_at: datetime | None = None  # when the last copy has ended, which a supplement then says
     supplement: str = ""  # where it lies
     secret: str = ""  # the word that binds the certificate to its person; sealed, in base64

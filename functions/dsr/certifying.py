@@ -21,6 +21,7 @@ from dsr.casebook import Casebook, Visit, work_name
 from dsr.casekey import seal
 from dsr.certificate import NAME, certificate_of, commitment, recipients, supplement_of
 from dsr.datamap.plan import Plan
+from dsr.errors import Conflict
 from dsr.gathering import proven_contacts, staged
 from dsr.kept import schedule
 from dsr.matching import normalise
@@ -29,7 +30,7 @@ from dsr.resolving import known_accounts
 from dsr.settings import read
 from dsr.signing_key import sign
 from dsr.staging import Staging, remove_versions
-from dsr.subjects import Subjects
+from dsr.subjects import Subjects, overtaken
 from dsr.suppression import Suppression, erased_locators, name_of
 from dsr.windows import check_at, last_end, windows
 
@@ -90,7 +91,7 @@ class Certifying:
 
     def certify(self, case: Case) -> Case:
         """Nothing is left: the certificate, and when what follows it is due."""
-        _revoke_bundles(self.book, case, self.settings.bundles_bucket)
+        self._revoke_copies(case)
         at = case.updated_at  # when nothing was left
         visits = self._visits(case, 0)
         erased = _counts(visits)
@@ -143,6 +144,25 @@ class Certifying:
             case, State(case.outcome), "supplemented", "workflow", {"certificate": digest(said)},
             supplement=key, supplement_at=None,
         )  # fmt: skip
+
+    def _revoke_copies(self, case: Case) -> None:
+        """Remove the copies of this person that were handed over, and what a stopped one has gathered.
+
+        One that is still gathered closes by itself (`Subjects.overtaking`). Raises Conflict while one is
+        built, which takes minutes: that it is overtaken, too, is seen at the next call.
+        """
+        for access in Subjects(self.book).access_cases(case.subject) if case.subject else ():
+            if access.state is State.BUNDLING:
+                raise Conflict(f"a copy is still being built: case {access.case_id}")
+            handed_over = access.state in (State.READY, State.DELIVERED)
+            if handed_over or access.bundle:
+                remove_versions(self.settings.bundles_bucket, f"bundles/{access.case_id}/")
+                to, about = State.CLOSED if handed_over else access.state, {"reason": "deletion"}
+                gone: dict[str, Any] = {"bundle": {}, "late": {}, "adding": (), "tasks": ()}
+                access = self.book.move(access, to, "closed", "workflow", about, expires_at=None, **gone)
+            if access.state is State.NEEDS_ATTENTION and access.resume in (State.GATHERING, State.BUNDLING):
+                staging = Staging(self.settings.staging_bucket, self.settings.case_keys_table, access)
+                overtaken(self.book, access, case.case_id, staging)
 
     def suppress(self, case: Case) -> bool:
         """Note by what all that is gone would be found, should it come back; before the snapshot goes.
@@ -205,17 +225,6 @@ class Certifying:
 
 def _destroy_snapshot(settings: Settings, case: Case) -> None:
     Staging(settings.staging_bucket, settings.case_keys_table, case).remove("")
-
-
-def _revoke_bundles(book: Casebook, case: Case, bucket: str) -> None:
-    """Remove the copies that earlier access cases of this person handed over."""
-    for access in Subjects(book).access_cases(case.subject) if case.subject else ():
-        handed_over = access.state in (State.READY, State.DELIVERED)
-        if handed_over or access.bundle:
-            remove_versions(bucket, f"bundles/{access.case_id}/")
-            to, about = State.CLOSED if handed_over else access.state, {"reason": "deletion"}
-            gone: dict[str, Any] = {"bundle": {}, "late": {}, "adding": (), "tasks": ()}
-            book.move(access, to, "closed", "workflow", about, expires_at=None, **gone)
 
 
 def _counts(visits: list[Visit]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from dsr.matching import has_second_point
 from dsr.planning import plan_of
 from dsr.settings import read
 from dsr.staging import Staging
-from dsr.subjects import Subjects
+from dsr.subjects import Subjects, overtaken
 from dsr.waking import wait_for, waiting_visits
 
 IN_PART = "delivered_in_part"
@@ -64,16 +64,8 @@ def conclude(event: dict[str, Any]) -> dict[str, str]:
     found = records_found(visits)
     if case.right is Right.DELETION:
         return {"outcome": _plan_deletion(book, case, plan, staging, visits, settings).state.value}
-    running = Subjects(book).erasing(case.subject) if case.subject else ""
-    if running:
-        # What was gathered beside an erasing deletion is no whole copy of anything.
-        about = {"joined": running}
-        at = State.CLOSED
-        moved = book.move(
-            case, at, "overtaken", "workflow", about,
-            joined=running, outcome="joined", late={}, adding=(), tasks=(),
-        )  # fmt: skip
-        return {"outcome": moved.state.value}
+    if deletion := Subjects(book).overtaking(case):
+        return {"outcome": overtaken(book, case, deletion, staging).state.value}
     said = outcome(case)
     if case.follow_up == "adding" and not any(sum((visits[v].counts or {}).values()) for v in case.added_now):
         return {"outcome": _nothing_to_add(book, case, staging, said).state.value}

@@ -102,7 +102,7 @@ def _confirm(book: Casebook, case: Case, plan: Plan, visits: dict[str, Visit]) -
     left = sum(sum((v.counts or {}).values()) for v in visits.values())
     if not left:
         return book.move(case, State.CERTIFYING, "nothing_left", "workflow", {"round": str(case.round)})
-    if case.round + 1 - case.check_round >= MOST_ROUNDS:
+    if case.round + 1 - max(case.check_round, case.rounds_from) >= MOST_ROUNDS:
         arriving = [v for v in plan.visits if sum((visits[v.visit].counts or {}).values())]
         return _stop(book, case, tuple(Attention(v.visit, "keeps_arriving") for v in arriving))
     about = {"round": str(case.round + 1), "records": str(left)}

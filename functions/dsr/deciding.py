@@ -35,7 +35,10 @@ class Desk:
             raise Conflict(f"case {case.case_id} is {case.state}: nothing to retry")
         failed = [p.visit for p in case.attention if p.visit and p.reason != "unverified_match"]
         case = self._put_back(case, failed)
-        return self._resume(case, to, "retried", {}, case.decisions)
+        # What kept arriving is there still: it may be erased again, in as many rounds as at first.
+        arrived = any(p.reason == "keeps_arriving" for p in case.attention)
+        changes = {"rounds_from": case.round} if arrived else {}
+        return self._resume(case, to, "retried", {}, case.decisions, **changes)
 
     def judge(self, case: Case, path: str, include: bool) -> Case:
         """Decide on the doubtful records of the collection `path` (store.collection), and go on.

@@ -12,6 +12,7 @@ from dsr.aws import client
 from dsr.case import Case, Right, State
 from dsr.casebook import Casebook
 from dsr.items import from_item, to_item
+from dsr.staging import Staging
 from dsr.working_key import working_key
 
 # From here on a deletion cannot be taken back, and whoever asks for a copy asks too late.
@@ -67,10 +68,24 @@ class Subjects:
     def erasing(self, subject: str) -> str:
         """The deletion of the subject that has begun to erase, or an empty text."""
         holder = self._holder(subject)
+        return holder if holder and _erases(self._book.get(holder)) else ""
+
+    def overtaking(self, access: Case) -> str:
+        """The deletion that makes a copy of the same person a partial one, or an empty text.
+
+        It erases, or has erased since records were first looked for: what was gathered beside it is no
+        whole copy of anything, and what was gathered before is not to be handed over after it.
+        """
+        holder = self._holder(access.subject) if access.subject else ""
         if not holder:
             return ""
-        case = self._book.get(holder)
-        return holder if case.state in _ERASING and _goes_on(case) else ""
+        deletion = self._book.get(holder)
+        if _erases(deletion):
+            return holder
+        if deletion.erased_at is None or deletion.erased_at < access.received_at:
+            return ""
+        looked = [e.at for e in self._book.events(access.case_id) if e.now is State.RESOLVING]
+        return holder if looked and deletion.erased_at >= min(looked) else ""
 
     def access_cases(self, subject: str) -> list[Case]:
         """The access cases about the subject."""
@@ -89,6 +104,21 @@ class Subjects:
             ConsistentRead=True,
         )
         return str(from_item(answer["Item"])["holder"]) if "Item" in answer else ""
+
+
+def overtaken(book: Casebook, access: Case, deletion: str, staging: Staging) -> Case:
+    """Close a copy that a deletion of the same person made a partial one; nothing of it stays."""
+    moved = book.move(
+        access, State.CLOSED, "overtaken", "workflow", {"joined": deletion},
+        joined=deletion, outcome="joined", attention=(), resume=None, late={}, adding=(), tasks=(),
+    )  # fmt: skip
+    staging.remove("")
+    return moved
+
+
+def _erases(case: Case) -> bool:
+    """Whether the deletion is erasing, or stopped for a person while it did."""
+    return (case.state in _ERASING or case.resume in _ERASING) and _goes_on(case)
 
 
 def _goes_on(case: Case) -> bool:

@@ -19,6 +19,7 @@ import psycopg
 
 from dsr import confirming, store_worker, taking_up
 from dsr.aws import client
+from dsr.bundling import bundle
 from dsr.case import Requester, Right, State
 from dsr.casebook import now
 from dsr.certifying import issue_certificate
@@ -113,13 +114,17 @@ class Scene:
         requester = Requester(("ada@example.com",))
         case = self.world.case(State.GATHERING, requester=requester, right=Right.DELETION, subject="ada")
         self.work(case.case_id)
-        case = self.world.book.get(case.case_id)
+        self.confirm(case.case_id)
+        return case.case_id
+
+    def confirm(self, case_id: str, waive: bool = False) -> None:
+        """Its person says yes to the plan, and the time to think it over is over at once."""
+        case = self.world.book.get(case_id)
         assert case.state is State.AWAITING_CONFIRMATION, case.attention
         self.world.book.move(
             case, State.COOLING_OFF, "deletion_confirmed", "requester", {"proof": "mailbox"},
-            confirmed_at=now(), expires_at=now(), notices=("cooling_off",),
+            confirmed_at=now(), expires_at=now(), notices=("cooling_off",), waived=waive,
         )  # fmt: skip
-        return case.case_id
 
     def work(self, case_id: str) -> None:
         """Go on with the case until a person must act or it has ended."""
@@ -146,6 +151,8 @@ class Scene:
                 yield lambda event=event: again(lambda: conclude_erasing(event))  # type: ignore[misc]
             elif told["step"] == "certify":
                 yield lambda event=event: again(lambda: issue_certificate(event, _Context()))  # type: ignore[misc]
+            elif told["step"] == "bundle":
+                yield lambda event=event: again(lambda: bundle(event, _Context()))  # type: ignore[misc]
             else:
                 return
 

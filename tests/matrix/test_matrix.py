@@ -6,9 +6,7 @@ mark of the retry may stay), the copy goes on to the end. Of a call that changes
 and one after are the same.
 """
 
-import gc
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import aws_in_process
+from tests.matrix.forks import in_a_fork
 from tests.matrix.gremlin import AFTER, Gremlin, Way, loose
 from tests.matrix.scene import Scene, hang_up, scene
 
@@ -27,28 +26,6 @@ _READS = ("Get", "List", "Query", "Describe", "Head", "TransactGet", "SELECT", "
 def company(postgres: str, tmp_path: Path) -> Iterator[Scene]:
     with aws_in_process(), scene(tmp_path, postgres) as made:
         yield made
-
-
-def in_a_fork(work: Callable[[], Any]) -> Any:
-    """What `work` returns (JSON), done in a copy of this process: nothing of it is left here."""
-    reads, writes = os.pipe()
-    gc.freeze()  # a collection in the copy would write to, and so copy, all that the two share
-    child = os.fork()
-    if not child:
-        gc.disable()
-        try:
-            said = json.dumps({"said": work()})
-        except BaseException as error:  # noqa: BLE001  told to the parent, which fails the test
-            said = json.dumps({"failed": f"{type(error).__name__}: {error}"})
-        with os.fdopen(writes, "w") as out:
-            out.write(said)
-        os._exit(0)
-    os.close(writes)
-    with os.fdopen(reads) as answer:
-        told = json.load(answer)
-    os.waitpid(child, 0)
-    assert "failed" not in told, told
-    return told["said"]
 
 
 def ways(call: str) -> list[Way]:
