@@ -12,7 +12,9 @@ from benchmarks import (
     access,
     bundle_forms,
     cold_start,
+    continued,
     deletion,
+    hundred,
     lake,
     large_object,
     machine,
@@ -48,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
         "many_items": lambda: many_items.measure(options.scale, options.port, say),
         "sweep": lambda: sweep.measure(max(3, options.rounds // 3), say),
         "lake": lambda: lake.measure(options.bytes, max(1, options.rounds // 3), say),
+        "hundred": lambda: hundred.measure(options.people, options.deleted, options.port, say),
+        "continued": lambda: continued.measure(round(100_000 * options.scale), 60, options.port, say),
         "access": lambda: access.measure(options.rounds, options.port, options.people, say),
     }
     figures: list[Figure] = []
@@ -81,16 +85,19 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "many_items",
         "sweep",
         "lake",
+        "hundred",
+        "continued",
         "access",
     )
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names)}; all without any")
     parser.add_argument("--rounds", type=int, default=9, help="of what is measured in turns; default 9")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of one person in one table")
-    parser.add_argument("--scale", type=float, default=1.0, help="of many_items; 1: 100,000 items")
+    parser.add_argument("--scale", type=float, default=1.0, help="of many_items, continued; 1: 100,000 items")
     parser.add_argument("--bytes", type=int, default=lake.SIZE, help="of the Parquet file of lake")
     parser.add_argument("--others", type=int, default=10_000_000, help="rows of others in sql_growth")
     parser.add_argument("--people", type=int, default=2000, help="of the sample; and ten times as many")
+    parser.add_argument("--deleted", type=int, default=100, help="people that hundred deletes of the sample")
     parser.add_argument("--port", type=int, default=4600, help="of the local cloud, if free; default 4600")
     parser.add_argument(
         "--out", type=Path, default=OUT, help="where the figures go; default build/bench.json"

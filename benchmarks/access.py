@@ -18,18 +18,16 @@ import urllib.request
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
 from benchmarks import erasure, histories, machine
 from benchmarks.cases import Run, case_item, cpu, executions, finished, moments, wait
+from benchmarks.cloud import cloud
 from benchmarks.figures import Figure, figure
-from infra.local import demo, down, processes
+from infra.local import demo, processes
 from infra.local.browser import Browser
-from infra.local.home import Home
-from infra.local.show import Show
-from infra.local.up import Running, bring_up
+from infra.local.up import Running
 
 SECONDS_BUDGET = 1.0  # budgets of the design
 OTHERS = 10  # times as many
@@ -45,7 +43,7 @@ WARM_UP = 3
 
 def measure(rounds: int, port: int, people: int, say: Callable[[str], None]) -> list[Figure]:
     """The figures, from `rounds` requests each with `people` and ten times as many people held."""
-    with _cloud("few", port, people) as few, _cloud("many", port + 1, people * OTHERS) as many:
+    with cloud("few", port, people) as few, cloud("many", port + 1, people * OTHERS) as many:
         clouds = {"few": few, "many": many}
         runs: dict[str, list[Run]] = {name: [] for name in clouds}
         for number in range(-WARM_UP, rounds):
@@ -200,20 +198,3 @@ def empty_invocation(running: Running) -> float:
 
 
 # -- clouds -------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _cloud(name: str, port: int, people: int) -> Iterator[Running]:
-    """A local cloud of its own, with so many people, gone afterwards."""
-    home = Home(machine.BUILD / f"cloud-{name}")
-    # One person asks again and again, which the product would not let them.
-    unthrottled = {"ThrottleAddress": "1000", "ThrottleSource": "1000"}
-    with home.alone():
-        running = bring_up(
-            home, processes.free_port(port), people, Show(), clean=True, parameters=unthrottled
-        )
-        try:
-            yield running
-        finally:
-            down.take_down(home)
-            home.erase()

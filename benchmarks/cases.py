@@ -57,6 +57,14 @@ def case_item(running: Running, case: str) -> dict[str, Any]:
     return item
 
 
+def case_state(running: Running, case: str) -> str:
+    """The state of a case; "" while it is not there yet."""
+    table = running.cloud.client("dynamodb")
+    key = {"case_id": {"S": case}, "part": {"S": "case"}}
+    item: dict[str, Any] = table.get_item(TableName="dsr-cases", Key=key, ConsistentRead=True).get("Item", {})
+    return str(item["state"]["S"]) if item else ""
+
+
 def moments(running: Running, case: str, counted: str) -> tuple[dict[str, datetime], int]:
     """When each event of the case was, by its name; and how many records the event `counted` tells of."""
     items = running.cloud.client("dynamodb").query(
@@ -111,10 +119,10 @@ def _of_home(process: psutil.Process, home: Home) -> bool:
         return False
 
 
-def wait(condition: Callable[[], object], what: str, every: float = 0.1) -> None:
+def wait(condition: Callable[[], object], what: str, every: float = 0.1, seconds: float = PATIENCE) -> None:
     """Wait until the condition holds. Raises BenchmarkError if it never does."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise machine.BenchmarkError(f"waited {PATIENCE:.0f} s in vain: {what}")
+            raise machine.BenchmarkError(f"waited {seconds:.0f} s in vain: {what}")
         time.sleep(every)

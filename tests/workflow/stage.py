@@ -33,6 +33,7 @@ from dsr.case import ENDED, Case, State
 from dsr.casebook import Casebook
 from dsr.datamap.plan import Plan, from_json
 from dsr.deciding import Desk
+from dsr.errors import NotFound
 from infra.craftzone.people import Community
 from infra.local import deploy, down, mailing, processes
 from infra.local.cloud import Cloud
@@ -113,6 +114,13 @@ class Stage:
         for name in sorted(function["FunctionName"].removeprefix("dsr-") for function in functions):
             lines += [f"{name}: {line}" for line in self.logged(name, case_id, "step failed")]
         return "".join(f"\n  {line}" for line in lines)
+
+    def opened(self, case_id: str) -> Case | None:
+        """The case, if it is there yet."""
+        try:
+            return self.book.get(case_id)
+        except NotFound:
+            return None
 
     def reaches(self, case_id: str, *states: State, seconds: float = SECONDS) -> Case:
         """The case once it stands in one of `states`; fails at once where it went another way for good."""
