@@ -3,16 +3,23 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from dsr.aws import client
 from dsr.datamap.plan import Plan
 from dsr.errors import DsrError, Refused
+from dsr.going_through import Place, go_through, left_of
 from dsr.plans import of_version
 from dsr.site_events import COLLECTION_RESTORED
-from dsr.suppression import Suppression, name_of
+from dsr.stores.looking import own
+from dsr.stores.registry import open_store
+from dsr.suppression import Locator, Suppression, name_of
+from dsr_cli.map_commands import map_options, plan_of
 from dsr_cli.stack import outputs
 
 _PER_EVENT = 100  # values: far below the 256 KB that an event may have
@@ -30,6 +37,22 @@ def add_to(commands: Any) -> None:
     over.add_argument("--map-version", help="of the map that knows the field (default: the ids are its own)")
     over.add_argument("--erase", action="store_true", help="open the cases that erase them again")
     over.set_defaults(run=_pass)
+    through = verbs.add_parser(
+        "scan",
+        help="read every record that can be listed, with your own rights, and say the same",
+    )
+    map_options(through)
+    through.add_argument(
+        "--place",
+        type=Path,
+        default=Path("build/suppression-scan.json"),
+        help="where the place is kept to go on from; holds a key of each collection (default: %(default)s)",
+    )
+    through.add_argument(
+        "--seconds", type=int, default=3600, help="put it aside after so many (default: %(default)s)"
+    )
+    through.add_argument("--erase", action="store_true", help="open the cases that erase them again")
+    through.set_defaults(run=_scan)
 
 
 def _pass(options: argparse.Namespace) -> None:
@@ -54,6 +77,55 @@ def _pass(options: argparse.Namespace) -> None:
     print(f"{read[0]:,} ids read, {hits:,} on the list, of {len(cases):,} deletions")
     if hits:
         print(f"Reported in {opened} events" if options.erase else "Nothing is changed without --erase")
+
+
+def _scan(options: argparse.Namespace) -> None:
+    stack, plan = outputs(options.name), plan_of(options)
+    suppression = Suppression(stack["SuppressionTable"], stack["SuppressionKey"])
+    place: Place = json.loads(options.place.read_text("utf-8")) if options.place.exists() else {}
+    until, begun, found = time.monotonic() + options.seconds, time.monotonic(), 0
+    is_late = partial(_is_over, until)
+    for path, passed, why in go_through(plan, lambda s: open_store(own(s)), suppression, place, is_late):
+        if why:
+            print(f"  {path}: {why}")
+            continue
+        cases = {entry.case_id for entry in passed.erased.values()}
+        read = f"{passed.records:,} records in {passed.pages:,} pages, {passed.looked_up:,} looked up"
+        print(f"  {path}: {read}, {len(passed.erased):,} on the list, of {len(cases):,} deletions")
+        found += len(passed.erased)
+        if options.erase:
+            _report_all(stack, list(passed.erased))
+        # Reported first: killed in between, what was reported is reported once more, and meets its case.
+        _keep(options.place, place)
+    through = not left_of(plan, place)
+    _keep(options.place, {} if through else place)
+    took, ended = time.monotonic() - begun, "Through" if through else "Put aside: run it again to go on"
+    print(f"{ended}, after {took:.0f} s; {found:,} found")
+    if found and not options.erase:
+        print("Nothing is changed without --erase")
+
+
+def _is_over(until: float) -> bool:
+    return time.monotonic() >= until
+
+
+def _keep(path: Path, place: Place) -> None:
+    """For the owner's eyes alone: a place is a key of the table. None is kept of a pass that is through."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(place), "utf-8")
+    if not place:
+        path.unlink()
+
+
+def _report_all(stack: dict[str, str], locators: list[Locator]) -> None:
+    """A field at a time, some values an event."""
+    by_name: dict[str, list[str]] = {}
+    for name, value in locators:
+        by_name.setdefault(name, []).append(str(value))
+    for name, values in by_name.items():
+        for start in range(0, len(values), _PER_EVENT):
+            _report(stack, name, values[start : start + _PER_EVENT])
 
 
 def _counted(lines: Iterable[str], read: list[int]) -> Iterator[str]:

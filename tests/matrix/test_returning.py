@@ -14,6 +14,7 @@ import pytest
 
 from dsr import certifying, site_events, suppression
 from dsr.case import State
+from dsr.stores.sql import store as sql_store
 from dsr_cli import suppression_commands
 from dsr_cli.main import main
 from tests.conftest import REGION, aws_in_process
@@ -160,3 +161,37 @@ def test_very_many_locators_are_entered_over_several_calls(company: Scene) -> No
     assert len(times) == 1, "one deletion, one time"
     assert {item["case"]["S"] for item in listed()} == {case_id}
     assert len(listed()) >= 3
+
+
+def test_a_pass_over_the_stores_finds_who_came_back_and_goes_on_where_it_stopped(
+    company: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = company.ask()
+    company.work(first)
+    account("ada", "ada@example.com")
+    with psycopg.connect(company.uri) as connection:
+        connection.execute("INSERT INTO orders VALUES ('ada-7', 'ada'), ('eve-1', 'eve'), ('eve-2', 'eve')")
+    stack = {"SuppressionTable": SUPPRESSION, "SuppressionKey": os.environ["SUPPRESSION_KEY"]}
+    sent: list[Any] = []
+    place = tmp_path / "place.json"
+    with mock.patch.multiple(
+        suppression_commands, outputs=lambda _: stack, plan_of=lambda _: company.world.plan,
+        _report=lambda *a: sent.append(a[1:]),
+    ), mock.patch.object(sql_store, "_LISTED", 2):  # fmt: skip
+        said = ""
+        for seconds in ["0"] * 40:
+            options = ["map.yaml", "--place", str(place), "--seconds", seconds, "--erase"]
+            assert main(["suppression", "scan", *options]) == 0
+            now_said = capsys.readouterr().out
+            said += now_said
+            assert "ada" not in now_said
+            if "Through" in now_said:
+                break
+            assert place.stat().st_mode & 0o077 == 0
+    assert "Through" in said
+    assert said.count("Put aside") > 3
+    assert not place.exists()
+    assert "files.pictures: a s3 store is not listed" in said
+    assert ("members.members.id", ["ada"]) in sent
+    assert {value for _, values in sent for value in values} == {"ada"}, "only who was erased"
+    assert not any("invoices" in line for line in said.splitlines()), "what is kept is there by right"

@@ -5,12 +5,15 @@ they keep is in tests/unit/test_asking.py and test_tasks.py.
 """
 
 import json
+from unittest import mock
 
 import pytest
 
 from dsr.errors import StoreFault
 from dsr.records import to_line
-from dsr.stores.base import Page
+from dsr.stores import cognito
+from dsr.stores.base import ListingStore, Page
+from dsr.stores.sql import store as sql_store
 from tests.stores.harness import ME, NEIGHBOUR, Harness
 
 
@@ -53,6 +56,20 @@ def test_a_sample_is_of_some_records_with_all_their_fields(store: Harness) -> No
     sample = store.store.sample(store.collection, 2)
     assert len(sample) == 2
     assert all(set(store.collection.fields) <= set(record.values) for record in sample)
+
+
+def test_a_listing_is_of_every_record_once_and_goes_on_from_any_page(store: Harness) -> None:
+    if not isinstance(store.store, ListingStore):
+        pytest.skip("a store of this kind is not gone through")
+    held = sorted([*store.add(ME, 3), *store.add(NEIGHBOUR, 4)])
+    fields = store.collection.key
+    with mock.patch.object(sql_store, "_LISTED", 2), mock.patch.object(cognito, "_MOST", 2):
+        listed = list(store.store.listing(store.collection, fields, None))
+        assert sorted(names(store, listed)) == held
+        for number, page in enumerate(listed[:-1]):
+            rest = store.store.listing(store.collection, fields, page.after)
+            assert [list(p.records) for p in rest] == [list(p.records) for p in listed[number + 1 :]]
+    assert listed[-1].after is None
 
 
 def test_a_sample_of_what_is_not_there_is_an_error(store: Harness) -> None:

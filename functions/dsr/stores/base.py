@@ -154,6 +154,16 @@ class CheckingStore(Store, Protocol):
         ...
 
 
+@runtime_checkable
+class ListingStore(Store, Protocol):
+    """A store that can be gone through from end to end."""
+
+    def listing(self, collection: Collection, fields: Sequence[str], after: Cursor) -> Iterator[Page]:
+        """Every record there is, of each at least `fields`, in pages, from `after` on. Raises StoreFault as
+        `find` does. It reads all: for whoever looks for those who came back, never for a case."""
+        ...
+
+
 class ExpiringStore(Store, Protocol):
     """A store that can tell what has expired without looking at the rest."""
 

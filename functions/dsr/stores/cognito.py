@@ -74,6 +74,21 @@ class CognitoStore:
                 self._of_user(collection, "admin_disable_provider_for_user", User=user)
             self._of_user(collection, "admin_delete_user", Username=record["username"])
 
+    def listing(
+        self,
+        collection: Collection,
+        fields: Sequence[str],  # noqa: ARG002  a pool answers with whole users only
+        after: Cursor,
+    ) -> Iterator[Page]:
+        """See `base.ListingStore.listing`. Sixty users a page (ListUsers)."""
+        while True:
+            begin = {"PaginationToken": after} if after else {}
+            answer = self._call(collection, "list_users", UserPoolId=self._pool, Limit=_MOST, **begin)
+            after = answer.get("PaginationToken")
+            yield Page([Record(_values(user)) for user in answer["Users"]], after)
+            if not after:
+                return
+
     def sample(self, collection: Collection, count: int) -> list[Record]:
         """See `base.Store.sample`."""
         answer = self._call(collection, "list_users", UserPoolId=self._pool, Limit=min(count, _MOST))

@@ -80,6 +80,18 @@ class DynamoDBStore:
                 if not start:
                     break
 
+    def listing(self, collection: Collection, fields: Sequence[str], after: Cursor) -> Iterator[Page]:
+        """See `base.ListingStore.listing`. One Scan a page, of at most 1 MB."""
+        query: dict[str, Any] = {"TableName": collection.options["table"]}
+        _project(query, fields)
+        while True:
+            begin = {"ExclusiveStartKey": after} if after else {}
+            answer = self._call(collection, "scan", **query, **begin)
+            after = answer.get("LastEvaluatedKey")
+            yield Page([Record(from_item(item)) for item in answer["Items"]], after)
+            if not after:
+                return
+
     def sample(self, collection: Collection, count: int) -> list[Record]:
         """See `base.Store.sample`."""
         answer = self._call(collection, "scan", TableName=collection.options["table"], Limit=count)

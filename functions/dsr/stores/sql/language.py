@@ -53,6 +53,17 @@ class Aged:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """What is gone through: the rows after the key `after`, in the order of their key."""
+
+    table: Table
+    key: list[Column]
+    wanted: list[Column]
+    after: list[Any] | None
+    limit: int
+
+
+@dataclass(frozen=True)
 class Change:
     """What is done to rows: deleted, or masked by `masks` (column → value); none whose guards differ."""
 
@@ -106,6 +117,10 @@ class Language(Protocol):
 
     def aged(self, connection: Connection, aged: Aged) -> Sequence[Record]:
         """The rows so old, the oldest first. Raises StoreFault where the column is no time."""
+        ...
+
+    def listed(self, connection: Connection, listed: Listed) -> Sequence[Record]:
+        """The next rows by their key."""
         ...
 
     def some(self, connection: Connection, table: Table, count: int) -> Sequence[Record]:

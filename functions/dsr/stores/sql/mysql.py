@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from dsr.records import as_text
 from dsr.stores.base import Record
-from dsr.stores.sql.language import Aged, Change, Search, Statement, keyless
+from dsr.stores.sql.language import Aged, Change, Listed, Search, Statement, keyless
 from dsr.stores.sql.tables import Column, Table
 
 # By error number: what will not pass by trying again.
@@ -156,6 +156,18 @@ class MySQL:
             f" ORDER BY {_names(aged.order)} LIMIT {aged.limit}"
         )
         return _records(aged.wanted, connection.execute(text(sql), values))
+
+    def listed(self, connection: Connection, listed: Listed) -> list[Record]:
+        """See `Language.listed`."""
+        where, values = "TRUE", dict[str, Any]()
+        if listed.after is not None:
+            where, values = _beyond(listed.table, listed.key, listed.after)
+        order = ", ".join(_name(c) for c in listed.key)
+        sql = (
+            f"SELECT {_names(listed.wanted)} FROM {listed.table.quoted} WHERE {where}"
+            f" ORDER BY {order} LIMIT {listed.limit}"
+        )
+        return _records(listed.wanted, connection.execute(text(sql), values))
 
     def some(self, connection: Connection, table: Table, count: int) -> list[Record]:
         """See `Language.some`."""

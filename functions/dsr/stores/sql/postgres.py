@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from dsr.records import as_text
 from dsr.stores.base import Lines
-from dsr.stores.sql.language import Aged, Change, Search, Statement, keyless
+from dsr.stores.sql.language import Aged, Change, Listed, Search, Statement, keyless
 from dsr.stores.sql.tables import Column, Table
 
 # By SQLSTATE: what will not pass by trying again.
@@ -178,6 +178,15 @@ class Postgres:
         sql = (
             f"SELECT {_forms(aged.wanted)} FROM {aged.table.quoted} AS t WHERE {where}"
             f" ORDER BY {order} LIMIT {aged.limit}"
+        )
+        return _lines(connection, (_as_json(sql), values))
+
+    def listed(self, connection: Connection, listed: Listed) -> Lines:
+        """See `Language.listed`."""
+        where, values = _beyond(listed.key, listed.after) if listed.after is not None else ("TRUE", {})
+        sql = (
+            f"SELECT {_forms(listed.wanted)} FROM {listed.table.quoted} AS t WHERE {where}"
+            f" ORDER BY {_order(listed.key)} LIMIT {listed.limit}"
         )
         return _lines(connection, (_as_json(sql), values))
 

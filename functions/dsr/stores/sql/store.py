@@ -20,18 +20,12 @@ from dsr.errors import StoreFault
 from dsr.records import to_line
 from dsr.stores.base import Cursor, Expired, Page, Record, expiring, sort_out
 from dsr.stores.sql.connecting import Connector, refusal
-from dsr.stores.sql.language import (
-    Aged,
-    AnswerTooLarge,
-    Change,
-    Language,
-    Search,
-    Statement,
-)
+from dsr.stores.sql.language import Aged, AnswerTooLarge, Change, Language, Listed, Search, Statement
 from dsr.stores.sql.tables import Column, Table, in_order
 from dsr.treatments import Masks
 
 _VALUES = 500  # looked up by one statement
+_LISTED = 5000  # rows a page of a whole table
 
 # Seconds a statement may take. A page over an index is far below; the longest is the first sort of one
 # person's rows where no index holds them in order of the key. The languages wait 30 for locks.
@@ -192,6 +186,20 @@ class SQLStore:
             read = language.aged(connection, Aged(table, order, wanted, before, after, limit))
         records, undated = sort_out(collection, [record.values for record in read], before)
         return Expired(records, _key(order, read[-1]) if len(read) == limit else None, undated)
+
+    def listing(self, collection: Collection, fields: Sequence[str], after: Cursor) -> Iterator[Page]:
+        """See `base.ListingStore.listing`. Along the primary key; the cursor is the key of the last row."""
+        table = self._table(collection)
+        table.check_key(collection)
+        key = table.chosen(collection.key)
+        wanted = table.chosen(tuple(dict.fromkeys((*collection.key, *fields))))
+        while True:
+            with self._transaction(table.about, replica=True) as (connection, language):
+                rows = list(language.listed(connection, Listed(table, key, wanted, after, _LISTED)))
+            after = _key(key, rows[-1]) if len(rows) == _LISTED else None
+            yield Page(rows, after)
+            if after is None:
+                return
 
     def sample(self, collection: Collection, count: int) -> list[Record]:
         """See `base.Store.sample`. A table without rows tells its columns all the same."""
