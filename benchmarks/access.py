@@ -1,8 +1,8 @@
 """Requests through the deployed product: a copy from proof to bundle, a deletion from yes to certificate.
 
 Measured on the local cloud with everything deployed as in `make demo`: the persona with some fifty records in
-all stores but the courier asks in the form, proves their mailbox and signs in as a browser does. The clock runs from
-when the product takes the sign-in to when the case is *ready*, both by the case's own history. The first
+all stores asks in the form, proves their mailbox and signs in as a browser does. The clock runs from when the
+product takes the sign-in to when the case is *ready*, both by the case's own history. The first
 requests warm every function up and do not count. Against nothing but the budget; and again with ten times as
 many other people, against the same with fewer, in turns.
 
@@ -33,7 +33,7 @@ SECONDS_BUDGET = 1.0  # budgets of the design
 OTHERS = 10  # times as many
 OTHERS_BUDGET = 1.2  # × the time with fewer: it must not show, but for noise
 RECORDS = range(40, 61)
-# What a case of the sample's eleven stores takes from the form to the announced bundle. States of the request: nine times
+# What a case of so many stores takes from the form to the announced bundle. States of the request: nine times
 # taken up and routed, and what follows from that; a visit is one state there and three of its own execution.
 # Functions: taken up nine times, two notices, resolved twice, concluded, bundled, and a worker per store.
 STORES = 11

@@ -155,13 +155,14 @@ class Certifying:
             if access.state is State.BUNDLING:
                 raise Conflict(f"a copy is still being built: case {access.case_id}")
             handed_over = access.state in (State.READY, State.DELIVERED)
+            staging = Staging(self.settings.staging_bucket, self.settings.case_keys_table, access)
             if handed_over or access.bundle:
                 remove_versions(self.settings.bundles_bucket, f"bundles/{access.case_id}/")
                 to, about = State.CLOSED if handed_over else access.state, {"reason": "deletion"}
                 gone: dict[str, Any] = {"bundle": {}, "late": {}, "adding": (), "tasks": ()}
                 access = self.book.move(access, to, "closed", "workflow", about, expires_at=None, **gone)
+                staging.remove("")  # of one in part, by what its rest was waited for
             if access.state is State.NEEDS_ATTENTION and access.resume in (State.GATHERING, State.BUNDLING):
-                staging = Staging(self.settings.staging_bucket, self.settings.case_keys_table, access)
                 overtaken(self.book, access, case.case_id, staging)
 
     def suppress(self, case: Case) -> bool:

@@ -13,10 +13,9 @@ from unittest import mock
 import boto3
 import pytest
 
-from dsr import casebook
+from dsr import casebook, certifying
 from dsr.bundling import bundle
 from dsr.case import Attention, Case, Right, State, next_step, notice_of
-from dsr.certifying import _revoke_bundles
 from dsr.concluding import conclude
 from dsr.deciding import Desk
 from dsr.errors import Conflict
@@ -276,9 +275,12 @@ def test_who_is_overdue_when_the_rest_is_released_gets_as_much_time_again(
 def test_a_deletion_of_the_same_person_ends_it(here: World, released: Case) -> None:
     Subjects(here.book).register("them", released)
     deletion = here.case(State.CERTIFYING, right=Right.DELETION, subject="them")
-    _revoke_bundles(here.book, deletion, BUNDLES)
+    certifying.Certifying(read(certifying.Settings), here.book, here.plan, float("inf"))._revoke_copies(
+        deletion
+    )
     case = here.book.get(released.case_id)
     assert (case.state, case.bundle, case.late) == (State.CLOSED, {}, {})
+    assert here.objects(STAGING, f"cases/{case.case_id}/") == []
     assert answered(here, case, WHOLE)["statusCode"] == 410
 
 
