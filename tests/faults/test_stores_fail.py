@@ -107,7 +107,7 @@ def test_what_is_found_only_through_a_store_that_is_left_out_is_missing_too(stag
         assert [(point.visit, point.reason) for point in case.attention] == [(visit, "missing_collection")]
         stage.desk.leave_out(stage.settled(story.case_id), visit)
         bundle = story.download()
-    missing = {"events.entries", "events.artworks", "events.rewards", "artwork.originals"}
+    missing = {"events.entries", "events.artworks", "events.rewards", "artwork.originals", "courier.parcels"}
     assert set(bundle.manifest["missing"]) == missing
     held = {c: records for c, records in story.truth().items() if ".".join(c) not in missing}
     assert faults(held, bundle) == []
