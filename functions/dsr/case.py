@@ -294,8 +294,8 @@ def notice_of(case: Case) -> str:
 class Requester:
     """The personal content of a case; stored only sealed.
 
-    `contacts`: email addresses, the first of which gets the mail. `claims`: what was typed to match
-    doubtful records (`name`, `phone`, `reference`): compared, never searched by.
+    `contacts`: email addresses, the first of which gets the mail, and a phone number in E.164. `claims`:
+    what was typed to match doubtful records (`name`, `phone`, `reference`): compared, never searched by.
     """
 
     contacts: tuple[str, ...]

@@ -172,9 +172,13 @@ class Certifying:
         """
         requester = self.book.requester(case)
         staging = Staging(self.settings.staging_bucket, self.settings.case_keys_table, case)
-        addresses = (("identity.email", normalise(a, "lower")) for a in proven_contacts(case, requester))
+        proven = (
+            (f"identity.{kind}", normalise(contact, how))
+            for kind, how in (("email", "lower"), ("phone", "e164"))
+            for contact in proven_contacts(case, requester, kind)
+        )
         told = ((name_of(self.plan, f), v) for f, values in requester.locators.items() for v in values)
-        locators = chain(erased_locators(self.plan, staging, case.round + 1), addresses, told)
+        locators = chain(erased_locators(self.plan, staging, case.round + 1), proven, told)
         place = f"suppressed@{case.round}.json"
         begin = (staging.get_json(place) or {}).get("noted", 0)
         noted, through = Suppression(self.settings.suppression_table, self.settings.suppression_key).note(

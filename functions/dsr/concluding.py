@@ -10,7 +10,7 @@ from dsr.case import KEPT_CHANNEL, Attention, Case, Right, State
 from dsr.casebook import WAITS, Casebook, Visit, now
 from dsr.datamap.plan import Collection, Plan
 from dsr.deciding import forget_visit
-from dsr.gathering import account_addresses, keep_known, read_known, staged
+from dsr.gathering import account_contacts, keep_known, read_known, staged
 from dsr.kept import Listed
 from dsr.matching import has_second_point
 from dsr.planning import plan_of
@@ -118,7 +118,7 @@ def _plan_deletion(
     # Whoever can read the account's mail must hear of it, whoever asked (and may have taken it over).
     requester = book.requester(case)
     known = {contact.lower() for contact in requester.contacts}
-    others = {a.lower(): a for a in account_addresses(plan, staging) if a.lower() not in known}
+    others = {a.lower(): a for a in account_contacts(plan, staging, "email") if a.lower() not in known}
     sealed = book.seal_requester(case, replace(requester, account_contacts=tuple(others.values())))
     if case.channel in ("site", "restore", KEPT_CHANNEL):
         # Who comes back from a backup has wanted it already: there is nothing to think over. Nor is there

@@ -27,6 +27,7 @@ from dsr.identity import (
     LINK_BYTES,
     SESSION_SECONDS,
     SIGN_IN_SECONDS,
+    THROTTLE_SECONDS,
     Grant,
     Level,
     challenge,
@@ -284,9 +285,9 @@ class FrontDoor(Expiring):
 
     # -- throttles ------------------------------------------------------------------------------
 
-    def admit(self, kind: str, who: str, limit: int) -> bool:
+    def admit(self, kind: str, who: str, limit: int, seconds: int = THROTTLE_SECONDS) -> bool:
         """Whether `who` may do it once more in this window; counted atomically, kept only as a MAC."""
-        number, end = window(time.time())
+        number, end = window(time.time(), seconds)
         found = self._update(
             f"throttle#{kind}#{self.mac(kind, who)}#{number}",
             "SET expires = :end ADD #count :one",

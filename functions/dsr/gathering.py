@@ -19,6 +19,7 @@ from dsr.case import Case, Proof, Requester, Right
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import StoreFault
 from dsr.matching import Known, came_after, is_sound, normalise, point
+from dsr.phones import kind_of
 from dsr.records import as_text, each_at, from_lines, to_line
 from dsr.staging import Staging
 from dsr.stores.base import Lines, Record, Store
@@ -368,15 +369,11 @@ class Gathering:
         """What is proven of the person, by the kind of identity."""
         if kind == "sign_in":
             return [self._requester.account] if self._requester.account else []
-        # No phone number is proven yet by any means, so only addresses find records.
-        return self._addresses() if kind == "email" else ()
-
-    def _addresses(self) -> list[str]:
-        """The proven addresses; in a case of the site's own, those that the account's record holds."""
-        proven = proven_contacts(self._case, self._requester)
+        # In a case of the site's own, also what the account's record holds.
+        proven = proven_contacts(self._case, self._requester, kind)
         if self._case.channel not in ("site", "restore") or self._visit.resolves:
             return proven
-        return proven + account_addresses(self._plan, self._staging)
+        return proven + account_contacts(self._plan, self._staging, kind)
 
     def _parents(self, way: Way) -> Iterator[dict[str, Any]]:
         """The records that `way` leads from, of this round and all before: their children outlive them."""
@@ -465,22 +462,24 @@ def _staged(record: Record) -> dict[str, Any]:
     return line
 
 
-def account_addresses(plan: Plan, staging: Staging) -> list[str]:
-    """The verified addresses that the found account records hold, as they stand there."""
+def account_contacts(plan: Plan, staging: Staging, kind: str) -> list[str]:
+    """The verified addresses (`kind`: email) or numbers (phone) that the found account records hold."""
     return [
-        str(address)
+        str(contact)
         for account in plan.collections.values()
         if account.account
         for way in account.ways
-        if way.identity and way.identity.kind == "email" and way.identity.verified
+        if way.identity and way.identity.kind == kind and way.identity.verified
         for record in staged(staging, plan, account.path)
-        for address in each_at(record["values"], way.field)
+        for contact in each_at(record["values"], way.field)
     ]
 
 
-def proven_contacts(case: Case, requester: Requester) -> list[str]:
-    """The addresses that the requester has proven: nothing that was merely typed finds records."""
-    return [c for c, proof in zip(requester.contacts, case.contacts, strict=True) if proof is Proof.CONFIRMED]
+def proven_contacts(case: Case, requester: Requester, kind: str = "") -> list[str]:
+    """What the requester has proven, of a kind (email, phone) or all: what was merely typed finds nothing."""
+    settled = zip(requester.contacts, case.contacts, strict=True)
+    proven = (contact for contact, proof in settled if proof is Proof.CONFIRMED)
+    return [contact for contact in proven if kind in ("", kind_of(contact))]
 
 
 def staged(

@@ -21,6 +21,7 @@ SESSION_SECONDS = 12 * 3600
 FRESH_SECONDS = 10 * 60  # a download needs a proof no older than this
 SIGN_IN_SECONDS = 10 * 60  # from leaving for the sign-in page to coming back
 THROTTLE_SECONDS = 3600
+DAY_SECONDS = 24 * 3600
 
 
 def new_code() -> str:
@@ -34,12 +35,12 @@ def show_code(code: str) -> str:
 
 
 # What people and mail programs put between digits: spaces of any kind, hyphens and dashes of any kind.
-_BETWEEN = re.compile(r"[\s\u200b\u200c\u200d\u2060\ufeff\u00ad\-\u2010-\u2015\u2212]+")
+BETWEEN = re.compile(r"[\s\u200b\u200c\u200d\u2060\ufeff\u00ad\-\u2010-\u2015\u2212]+")
 
 
 def read_code(text: str) -> str | None:
     """The 8 digits of what was typed or pasted, spaces and hyphens ignored; None if it is no code."""
-    plain = _BETWEEN.sub("", text)
+    plain = BETWEEN.sub("", text)
     return plain if len(plain) == CODE_DIGITS and all(c in string.digits for c in plain) else None
 
 

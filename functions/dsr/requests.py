@@ -24,6 +24,7 @@ from dsr.errors import Conflict, NotFound, Refused
 from dsr.front_door import FrontDoor
 from dsr.identity import Grant, Level
 from dsr.language import FALLBACK
+from dsr.phones import kind_of
 from dsr.subjects import Subjects
 
 # Why a case that is asked for somebody else waits for a person's approval.
@@ -142,7 +143,7 @@ class Requests:
         )
 
     def ask_for_code(self, case_id: str, contact: int) -> None:
-        """Have a code mailed to a contact. Whether there is such a case is found out elsewhere, later."""
+        """Have a code sent to a contact. Whether there is such a case is found out elsewhere, later."""
         self._notify(case_id, {"notice": "code", "contact": contact})
 
     def _notify(self, case_id: str, what: dict[str, Any]) -> None:
@@ -150,15 +151,28 @@ class Requests:
         client("lambda").invoke(FunctionName=self.send_notice, InvocationType="Event", Payload=payload)
 
     def confirm(self, case_id: str, contact: int) -> Case:
-        """Record that a contact is proven; with the last one open, the case goes on. Raises NotFound."""
+        """Record that a contact is proven; with the last one open, the case goes on. Raises NotFound.
+
+        With the first one the code for a phone number is sent: not before, so that nobody gets a text
+        message, and nobody pays for it, at the word of who has not even a mailbox.
+        """
+        settled = False
 
         def decide(case: Case) -> _Change | None:
-            return _settle(case, contact, Proof.CONFIRMED)
+            nonlocal settled
+            change = _settle(case, contact, Proof.CONFIRMED)
+            settled = change is not None
+            return change
 
-        return self._change(case_id, decide)
+        case = self._change(case_id, decide)
+        if settled and contact == 0 and Proof.PENDING in case.contacts:
+            for number, further in enumerate(self.book.requester(case).contacts):
+                if kind_of(further) == "phone" and case.contacts[number] is Proof.PENDING:
+                    self.ask_for_code(case_id, number)
+        return case
 
     def skip(self, case_id: str, contact: int) -> Case:
-        """Give up a further address; it finds nothing. Raises NotFound, Refused for the first address."""
+        """Give up a further address or number; it finds nothing. Raises NotFound, Refused for the first."""
         if contact == 0:
             raise Refused("the first address cannot be skipped")
 

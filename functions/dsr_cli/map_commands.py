@@ -92,6 +92,10 @@ def _check(options: argparse.Namespace) -> None:
     for collection in plan.collections.values():
         if about := planning.hindrance(collection, plan.stores[collection.store]):
             print(f"  not deleted when the law that keeps it ends: {about}")
+    for collection in plan.collections.values():
+        if all(way.identity and way.identity.kind == "phone" for way in collection.ways if not way.own):
+            said = "only where phone numbers are proven (TextMessages), and by such a number alone"
+            print(f"  found {said}: {collection.path}")
     if options.live:
         _live(plan)
 

@@ -32,6 +32,8 @@ class PublicWeb:
     cooling_hours: int = 72
     link_seconds: int = 300
     throttle_source: int = 30  # requests and codes an hour
+    text_messages: str = "false"
+    throttle_texts: int = 5  # requests an hour that name a phone number
 
 
 @cache
@@ -56,6 +58,8 @@ def _pages() -> PublicPages:
         door=door,
         most_per_source=told.throttle_source,
         signing_keys=told.signing_keys,
+        texts=told.text_messages == "true",
+        most_texts_per_source=told.throttle_texts,
     )
     return PublicPages(frame)
 

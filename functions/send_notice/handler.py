@@ -1,4 +1,4 @@
-"""Mail a notice of a case to its requester."""
+"""Mail a notice of a case to its requester, or text them the code for their phone number."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +24,9 @@ class SendNotice:
     sender: str
     identity_days: int = 14
     throttle_address: int = 5  # codes an hour
+    text_messages: str = "false"
+    throttle_texts: int = 5  # a day to one number
+    most_texts: int = 100  # an hour
 
 
 @cache
@@ -37,11 +40,14 @@ def _notices() -> Notices:
         sender=told.sender,
         identity_days=told.identity_days,
         most_codes=told.throttle_address,
+        texts=told.text_messages == "true",
+        most_texts=told.throttle_texts,
+        most_texts_of_all=told.most_texts,
     )
 
 
 @step
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Takes {case_id, notice, contact?}; returns {outcome: done, sent: the number of mails}."""
+    """Takes {case_id, notice, contact?}; returns {outcome: done, sent: the number of messages}."""
     sent = _notices().send(event["case_id"], event["notice"], event.get("contact"))
     return {"outcome": "done", "sent": sent}

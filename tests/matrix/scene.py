@@ -111,7 +111,7 @@ class Scene:
 
     def ask(self) -> str:
         """A deletion of ada's, confirmed and cooled off; returns the case's id."""
-        requester = Requester(("ada@example.com",))
+        requester = Requester(("ada@example.com", "+447700900123"))
         case = self.world.case(State.GATHERING, requester=requester, right=Right.DELETION, subject="ada")
         self.work(case.case_id)
         self.confirm(case.case_id)

@@ -155,6 +155,7 @@ def test_stores_of_aws_and_their_roles(cloud: None, database: str, capsys: Out) 
     assert "shop: there is no role hollowoak-dsr-shop: deploy roles.template.json" in said
     assert any("shop.sessions: missing collection: " in line for line in said)
     assert any("warehouse.orders: missing collection: " in line for line in said)
+    assert any("warehouse.callbacks: missing collection: " in line for line in said)
     assert not any(line.startswith(("shop.customers", "pictures.", "signin.")) for line in said), said
     about = [line for line in said if "shop.sessions" in line]
     assert len(about) == 1, f"what is not there is told once: {about}"

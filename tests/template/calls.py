@@ -110,6 +110,7 @@ RIGHTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     },
     "notices.send": {
         "sesv2.send_email": [("ses:SendEmail", "identity"), ("ses:SendEmail", "configuration set")],
+        "sns.publish": [("sns:Publish", "phone number")],
     },
     "parameters": {
         "ssm.get_parameter": [("ssm:GetParameter", "parameter")],
@@ -238,6 +239,8 @@ def needs(stack: Stack, folder: str, function: str) -> Iterator[Need]:
     """Everything that the role of a function must allow. `function` is its logical name."""
     for site in sorted(reach.sites_of(folder)):
         for operation in sorted(reach.call_sites()[site]):
+            if operation == "sns.publish" and stack.parameters["TextMessages"] == "false":
+                continue  # never called then, nor allowed
             for action, what in rights(site, operation):
                 for resource in _resources(stack, folder, what):
                     yield Need(action, resource, site, tuple(_context(action, stack)))
@@ -280,6 +283,7 @@ def _resources(stack: Stack, folder: str, what: str) -> list[str]:
         "store role": "arn:aws:iam::444455556666:role/craftzone-dsr-members",
         "identity": f"{ses}:identity/craftzone.example",
         "configuration set": f"{ses}:configuration-set/any",
+        "phone number": "+447700900123",  # what IAM is asked about instead of an ARN
         "execution": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:dsr-request:{CASE}-1",
         "execution of a sweep": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:dsr-sweep:any",
         "execution of a lake run": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:dsr-lake:any",

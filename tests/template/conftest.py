@@ -13,5 +13,5 @@ def stack() -> Stack:
 
 @pytest.fixture(scope="session")
 def in_vpc() -> Stack:
-    """As it is deployed with the SQL worker in a VPC."""
-    return Stack(SqlSubnetIds="subnet-1,subnet-2", SqlSecurityGroupIds="sg-1")
+    """As it is deployed with the SQL worker in a VPC, and with text messages."""
+    return Stack(SqlSubnetIds="subnet-1,subnet-2", SqlSecurityGroupIds="sg-1", TextMessages="true")

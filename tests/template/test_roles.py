@@ -29,6 +29,7 @@ WIDE = {
     "logs:PutResourcePolicy": "log delivery knows no resources (Logging in Step Functions)",
     "logs:UpdateLogDelivery": "log delivery knows no resources (Logging in Step Functions)",
     "ses:SendEmail": "narrowed by ses:FromAddress; the local cloud gives no identity as resource",
+    "sns:Publish": "a phone number has no ARN (Amazon SNS in Step Functions); topics are denied",
     "states:SendTaskSuccess": "knows no resources (Service Authorization Reference); the token decides",
 }
 # Roles that are no function's.
@@ -101,6 +102,7 @@ def test_a_role_allows_nothing_that_its_function_does_not_call(in_vpc: Stack, fo
     spare = [
         (action, resource)
         for statement in iam.statements(in_vpc.properties(role_of(in_vpc, function)))
+        if statement["Effect"] == "Allow"
         for action in iam.listed(statement["Action"])
         for resource in iam.listed(statement["Resource"])
         if not any(_serves(statement, action, resource, need) for need in needed)
@@ -129,7 +131,7 @@ def test_roles_hold_no_wildcard_but_those_with_a_reason(in_vpc: Stack) -> None:
     for name, role in in_vpc.of_type("AWS::IAM::Role").items():
         assert "ManagedPolicyArns" not in role, f"{name}: what AWS manages is more than one function's job"
         for statement in iam.statements(role):
-            assert statement["Effect"] == "Allow"
+            assert statement["Effect"] == "Allow" or statement["Action"] == ["sns:Publish"], name
             assert "NotAction" not in statement
             assert "NotResource" not in statement
             for action in iam.listed(statement["Action"]):
@@ -167,6 +169,17 @@ def test_mail_goes_out_from_the_one_sender(stack: Stack) -> None:
     identity = f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/craftzone.example"
     assert iam.allows(policy, "ses:SendEmail", identity, {"ses:FromAddress": "privacy@craftzone.example"})
     assert not iam.allows(policy, "ses:SendEmail", identity, {"ses:FromAddress": "ceo@craftzone.example"})
+
+
+def test_text_messages_go_to_phone_numbers_alone_and_only_where_they_are_wanted(
+    stack: Stack, in_vpc: Stack
+) -> None:
+    """Neither to a topic of the account, nor by any other function."""
+    topic, number = f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms", "+447700900123"
+    for deployed, wanted in ((stack, set()), (in_vpc, {"SendNoticeRole"})):
+        roles = {n: list(iam.statements(r)) for n, r in deployed.of_type("AWS::IAM::Role").items()}
+        assert {name for name, role in roles.items() if iam.allows(role, "sns:Publish", number)} == wanted
+        assert not [name for name, role in roles.items() if iam.allows(role, "sns:Publish", topic)]
 
 
 def test_only_the_roles_of_stores_are_assumed(stack: Stack) -> None:

@@ -439,15 +439,6 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         ORDERS,
         "no way to find a person here: give a field",
     ),
-    "only a phone number": (
-        change(
-            "references: shop.members.id",
-            "identity: {is: phone, normalise: e164, verified: true, unique: true}",
-        ),
-        "orders:",
-        ORDERS,
-        "a phone number is not proven by any means yet",
-    ),
     "leave to read a whole table that has an index": (
         change(
             "indexes: {email: by-email}", "indexes: {email: by-email}\n        scan: {allowed: it is small}"

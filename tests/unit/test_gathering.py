@@ -472,17 +472,85 @@ def test_only_proven_addresses_find_records(plan: Plan) -> None:
         assert [r["n"] for r in held(plan, staging)["a.people"]] == expected
 
 
-def test_no_phone_number_is_made_of_an_address(tmp_path: Path) -> None:
-    """Numbers are not proven by any means yet, least of all by the digits of a mailbox."""
-    phone = "identity: {is: phone, normalise: e164, verified: true, unique: true}"
-    people = collection("people", {"id": "", "email": EMAIL + "verified: true}", "phone": phone})
-    plan = compiled(tmp_path, store("a", people))
-    rows = {"a.people": [{"id": "1", "email": "ada4412@example.com"}, {"id": "2", "phone": "+4412"}]}
-    staging = Memory(Fate())
-    requester = Requester(("ada4412@example.com",), {"phone": "+4412"})
-    shelves = Shelves(rows, _endless([9]), Fate())
-    gather(plan, a_case(plan), plan.visits[0], staging, shelves, requester=requester)
+PHONE = "identity: {is: phone, normalise: e164, unique: true, "
+NUMBER = "+447700900123"
+
+
+@pytest.fixture(scope="module")
+def phone_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """People by address or number, calls by the number alone, letters by a number that nobody verified."""
+    fields = {"id": "", "email": EMAIL + "verified: true}", "phone": PHONE + "verified: true}"}
+    people = collection("people", fields)
+    calls = collection(
+        "calls", {"call": "", "from": PHONE + "verified: true, recorded: at, valid: P1Y}", "at": ""}
+    )
+    letters = collection(
+        "letters", {"letter": "", "phone": PHONE + "verified: false}", "name": "second_point: name"}
+    )
+    return compiled(tmp_path_factory.mktemp("map"), store("a", people, calls, letters))
+
+
+PHONED: dict[str, list[dict[str, Any]]] = {
+    "a.people": [
+        {"id": "1", "email": "ada4412@example.com"},
+        {"id": "2", "phone": "+4412"},
+        {"id": "3", "phone": NUMBER},
+    ],
+    "a.calls": [
+        {"call": "new", "from": NUMBER, "at": "2026-02-01T00:00:00+00:00"},
+        {"call": "of who had the number before", "from": NUMBER, "at": LONG_AGO},
+        {"call": "of another", "from": "+447700900124", "at": "2026-02-01T00:00:00+00:00"},
+    ],
+    "a.letters": [
+        {"letter": "mistyped", "phone": NUMBER, "name": "Bob"},
+        {"letter": "hers", "phone": NUMBER, "name": "ada LOVELACE"},
+    ],
+}
+
+
+def _by_phone(
+    plan: Plan, requester: Requester, **fields: Any
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Sound and doubtful, by collection the keys."""
+    staging, case = Memory(Fate()), a_case(plan, **fields)
+    for visit in visits_of(plan):
+        gather(plan, case, visit, staging, Shelves(PHONED, _endless([9]), Fate()), requester=requester)
+    sound, doubtful = held(plan, staging), held(plan, staging, "doubtful")
+    return (
+        {path: [str(next(iter(row.values()))) for row in rows] for path, rows in sound.items() if rows},
+        {path: [str(next(iter(row.values()))) for row in rows] for path, rows in doubtful.items() if rows},
+    )
+
+
+@pytest.mark.parametrize("proof", [Proof.PENDING, Proof.SKIPPED, None])
+def test_a_number_that_is_not_proven_finds_nothing(phone_plan: Plan, proof: Proof | None) -> None:
+    """Neither one that was typed or given up, nor one made of the digits of a mailbox."""
+    contacts = ("ada4412@example.com", *([NUMBER] if proof else []))
+    requester = Requester(contacts, {"phone": NUMBER, "name": "Ada Lovelace"})
+    proofs = (Proof.CONFIRMED, *([proof] if proof else []))
+    assert _by_phone(phone_plan, requester, contacts=proofs) == ({"a.people": ["1"]}, {})
+
+
+def test_a_proven_number_finds_what_the_map_lets_it(phone_plan: Plan) -> None:
+    """As an address does: what nobody verified, or what is outlived, needs a second point or a person."""
+    requester = Requester(("ada4412@example.com", NUMBER), {"name": "Ada Lovelace"})
+    sound, doubtful = _by_phone(phone_plan, requester, contacts=(Proof.CONFIRMED, Proof.CONFIRMED))
+    assert sound == {"a.people": ["1", "3"], "a.calls": ["new"], "a.letters": ["hers"]}
+    assert doubtful == {"a.calls": ["of who had the number before"], "a.letters": ["mistyped"]}
+
+
+def test_a_number_that_a_household_shares_finds_nothing_though_it_is_proven(tmp_path: Path) -> None:
+    """It cannot be an identity (`test_datamap`): a record that has it in common is found by another way."""
+    fields = {"id": "", "email": EMAIL + "verified: true}", "phone": "second_point: phone"}
+    plan = compiled(tmp_path, store("a", collection("people", fields)))
+    rows = {
+        "a.people": [{"id": "1", "email": "ada@example.com", "phone": NUMBER}, {"id": "2", "phone": NUMBER}]
+    }
+    staging, requester = Memory(Fate()), Requester(("ada@example.com", NUMBER))
+    case = a_case(plan, contacts=(Proof.CONFIRMED, Proof.CONFIRMED))
+    gather(plan, case, plan.visits[0], staging, Shelves(rows, _endless([9]), Fate()), requester=requester)
     assert [r["id"] for r in held(plan, staging)["a.people"]] == ["1"]
+    assert held(plan, staging, "doubtful")["a.people"] == []
 
 
 def test_an_index_that_folds_more_than_we_do_leads_to_nobody_else(plan: Plan) -> None:

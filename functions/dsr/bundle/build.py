@@ -26,6 +26,7 @@ from dsr.errors import StoreFault
 from dsr.gathering import parts_of, proven_contacts, read_part, read_parts, staged
 from dsr.language import Words
 from dsr.missing import missing_of
+from dsr.phones import kind_of
 from dsr.records import with_text
 from dsr.redaction.own import Own, must_read
 from dsr.redaction.review import Finds, Found, Review
@@ -154,7 +155,7 @@ class BundleBuilder:
         """Go on with what is known of the subject and was found so far."""
         self._own = Own.of(progress.own)
         for contact in proven_contacts(self._case, self._requester):
-            self._own.add("email", contact)
+            self._own.add(kind_of(contact), contact)
         if progress.found:
             self._found = Found(**progress.found)
         self._finds = Finds(self._staging, self._found)

@@ -83,18 +83,10 @@ def _check_late(
 def _check_reach(problems: Problems, collection: Collection) -> None:
     """Something must lead here from outside, and not only in the end."""
     leads = [w for w in collection.ways if not w.own]
-    if any(w.identity or not (w.late or collection.loops(w)) for w in leads if not _is_phone(w)):
+    if any(w.identity or not (w.late or collection.loops(w)) for w in leads):
         return
-    only = (
-        " (a phone number is not proven by any means yet)" if any(map(_is_phone, leads))
-        else " at first (what is `late`, or leads from its own records, needs others before)" if leads
-        else ""
-    )  # fmt: skip
+    only = " at first (what is `late`, or leads from its own records, needs others before)" if leads else ""
     problems.add((), f"no way to find a person here{only}: give a field an `identity` or `references`")
-
-
-def _is_phone(way: Way) -> bool:
-    return way.identity is not None and way.identity.kind == "phone"
 
 
 def _circle(left: dict[str, Collection]) -> list[str]:

@@ -54,14 +54,15 @@ class IdentityField(Strict):
     )
     normalise: Literal["", "lower", "e164"] = Described(
         "",
-        description="how the value is normalised for the look-up; the store's index must hold that form",
+        description="how the value is normalised for the look-up; the store's index must hold that form "
+        "(of a phone +, calling code and number)",
     )
     verified: bool | None = Described(
         None,
         description="email, phone: whether the company proved it to be the person's when collecting it",
     )
     unique: bool = Described(
-        False, description="phone: that no two people share the number; a household's is no identity"
+        False, description="phone, needed there: no two people share the number; a household's is no identity"
     )
     since: FieldName | None = Described(
         None, description="field with the time since when the person has held it"

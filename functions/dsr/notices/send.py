@@ -1,4 +1,4 @@
-"""When which mail is sent: codes as often as asked for, everything else once."""
+"""When which mail or text message is sent: codes as often as asked for, everything else once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +12,11 @@ from dsr.errors import Conflict, NotFound
 from dsr.front_door import FrontDoor
 from dsr.holdbook import Holdbook
 from dsr.holds import told
-from dsr.identity import show_code
+from dsr.identity import DAY_SECONDS, show_code
 from dsr.log import logger
 from dsr.notices import mails
+from dsr.notices.texts import code_text
+from dsr.phones import kind_of
 from dsr.plan_in_words import in_words
 from dsr.subjects import Subjects
 
@@ -34,9 +36,12 @@ class Notices:
     sender: str
     identity_days: int
     most_codes: int  # an hour to one address
+    texts: bool = False  # whether codes go to phone numbers at all
+    most_texts: int = 5  # a day to one number
+    most_texts_of_all: int = 100  # an hour, whoever asks
 
     def send(self, case_id: str, notice: str, contact: int | None = None) -> int:
-        """Send the notice; returns how many mails went out. An unknown case gets none and is no error.
+        """Send the notice; returns how many messages went out. An unknown case gets none and is no error.
 
         Raises ValueError for a notice that does not exist.
         """
@@ -75,6 +80,8 @@ class Notices:
         if not open_ and not (asked_for and contact == 0):
             return 0
         address = requester.contacts[contact]
+        if kind_of(address) == "phone":
+            return self._text_code(case, address, contact) if asked_for else 0
         if not self.door.admit("address", address.lower(), self.most_codes):
             logger.info("the address had enough codes", case_id=case.case_id, contact=contact)
             return 0
@@ -82,6 +89,36 @@ class Notices:
         kind = mails.show if not open_ else mails.confirm if contact == 0 else mails.confirm_further
         page = f"{self.public_url()}/confirm/{link}"
         return self._mail(case, address, kind(self._facts(case, "code"), show_code(code), page))
+
+    def _text_code(self, case: Case, number: str, contact: int) -> int:
+        """A code by text message; 0 before the mailbox is proven, and where there were enough of them."""
+        if not self.texts or case.contacts[0] is not Proof.CONFIRMED:
+            return 0
+        if not self.door.admit("number", number, self.most_texts, DAY_SECONDS):
+            logger.info("the number had enough codes", case_id=case.case_id, contact=contact)
+            return 0
+        if not self.door.admit("texts", "all", self.most_texts_of_all):
+            logger.warning("there were enough text messages this hour", case_id=case.case_id)
+            return 0
+        code, _ = self.door.new_code(case.case_id, contact)
+        told = self.controller()
+        sns = client("sns")
+        try:
+            sns.publish(
+                PhoneNumber=number,
+                Message=code_text(told["name"], told["contact"], show_code(code)),
+                MessageAttributes={
+                    "AWS.SNS.SMS.SMSType": {"DataType": "String", "StringValue": "Transactional"}
+                },
+            )
+        except (
+            sns.exceptions.InvalidParameterException,
+            sns.exceptions.InvalidParameterValueException,
+            sns.exceptions.OptedOutException,
+        ):
+            logger.warning("the number cannot be reached", case_id=case.case_id, contact=contact)
+            return 0
+        return 1
 
     def _await_identity(self, case_id: str) -> None:
         """RECEIVED to AWAITING_IDENTITY, unless a code came back before we got here."""
@@ -198,5 +235,5 @@ def _addresses(case: Case, requester: Requester | None, notice: str) -> tuple[st
     if notice not in (State.COOLING_OFF, State.WITHDRAWN):
         return requester.contacts[:1]
     known = zip(requester.contacts, case.contacts, strict=True)
-    confirmed = tuple(address for address, proof in known if proof is Proof.CONFIRMED)
-    return (*confirmed, *requester.account_contacts)
+    confirmed = (contact for contact, proof in known if proof is Proof.CONFIRMED)
+    return (*(c for c in confirmed if kind_of(c) == "email"), *requester.account_contacts)

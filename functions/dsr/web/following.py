@@ -13,6 +13,7 @@ from dsr.language import FALLBACK, Words
 from dsr.log import logger
 from dsr.missing import Missing, missing_of
 from dsr.notices.refusals import REFUSALS
+from dsr.phones import number_in
 from dsr.requests import awaits_sign_in, has_begun, has_bundle, may_withdraw, zips_of
 from dsr.web.forms import Form
 from dsr.web.frame import Frame, Seen, case_id_of, contact_of, size_of, told
@@ -94,7 +95,7 @@ class Following:
             return self.frame.page(request, "locked", **shared)
         shared |= {"case": case, "right": case.right, "can_withdraw": may_withdraw(case, seen.grant)}
         if seen.grant.level < Level.MAILBOX:
-            return self.frame.page(request, "confirm", step=2, open=self._open_contacts(case, True), **shared)
+            return self.frame.page(request, "confirm", step=2, **self._sent_to(case), **shared)
         page, more = Telling(self.frame).page(request, case, seen.grant) or self._page(request, case)
         return self.frame.page(request, page, **shared, **more)
 
@@ -108,7 +109,8 @@ class Following:
         return page, ({"step": _STEP[page]} if page in _STEP else {}) | more
 
     def _confirm(self, _request: Request, case: Case) -> dict[str, Any]:
-        return {"open": self._open_contacts(case, False)}
+        open_ = _still_open(case, self.frame.requests.book.requester(case).contacts)
+        return {"open": open_, "number": "", "texted": int(bool(number_in(open_.values())))}
 
     def _sign_in(self, _request: Request, _case: Case) -> dict[str, Any]:
         sign_in = self.frame.sign_in()
@@ -155,14 +157,12 @@ class Following:
         names = sorted(titles, key=lambda n: (order.index(n) if n in order else len(order), n))
         return [Place(titles[n], *_OUTCOMES[visits.get(n, Visit(n, "")).outcome]) for n in names]
 
-    def _open_contacts(self, case: Case, first_too: bool) -> dict[int, str]:
-        """The contacts that a code may be entered for, with their addresses."""
-        addresses = self.frame.requests.book.requester(case).contacts
-        return {
-            i: addresses[i]
-            for i, proof in enumerate(case.contacts)
-            if proof is Proof.PENDING or (first_too and i == 0)
-        }
+    def _sent_to(self, case: Case) -> dict[str, Any]:
+        """For a browser that sent the form and proved nothing: the addresses, and the number to come."""
+        contacts = self.frame.requests.book.requester(case).contacts
+        number = number_in(contacts)
+        open_ = {0: contacts[0]} | _still_open(case, contacts)
+        return {"open": {i: c for i, c in open_.items() if c != number}, "number": number, "texted": 0}
 
     def skip(self, request: Request) -> Answer:
         """Go on without a further address."""
@@ -192,6 +192,11 @@ class Following:
             except (Refused, NotFound) as error:
                 logger.info("the action was refused", case_id=case_id, reason=type(error).__name__)
         return see(request, f"/requests/{case_id}")
+
+
+def _still_open(case: Case, contacts: tuple[str, ...]) -> dict[int, str]:
+    """The contacts that a code may be entered for."""
+    return {i: contacts[i] for i, proof in enumerate(case.contacts) if proof is Proof.PENDING}
 
 
 def _nothing(_request: Request, _case: Case) -> dict[str, Any]:

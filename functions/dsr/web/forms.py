@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dsr.case import Right, read_case_id
 from dsr.identity import new_token, read_token
+from dsr.phones import to_e164
 from dsr.requests import RISKS, Submission
 
 MOST_ADDRESSES = 5
@@ -27,17 +28,21 @@ WORDS = {
     "name_long": "Enter a name of at most 200 characters",
     "contract_number_long": "Enter a contract number of at most 80 characters",
     "phone_form": "Enter a phone number with digits, such as +44 20 7946 0123, or leave it empty",
+    "phone_country": (
+        "Enter the phone number with + and the code of its country, such as +44 7700 900123, or choose the "
+        "country you live in below, or leave the number empty"
+    ),
     "country_unknown": "Choose a country from the list, or “I’d rather not say”",
     "for_whom_unknown": "Choose whose data this is about",
     "reference_missing": "Enter your reference",
     "reference_form": "Enter a reference of 16 letters and digits, like K7Q2-9FXM-3TWD-5BHP",
-    "code_missing": "Enter the code from our mail",
-    "code_form": "Enter the 8 digits of the code from our mail, such as 1234 5678",
+    "code_missing": "Enter the code that we sent",
+    "code_form": "Enter the 8 digits of the code that we sent, such as 1234 5678",
     "sure_missing": "Tick the box to say that you want this deleted",
     # One sentence for all of these: which it was would tell a stranger whether the reference exists.
     "code_wrong": (
         "This code does not work. It may be mistyped, older than 15 minutes, replaced by a newer one, "
-        "used already, or tried too often. Use the code from our newest mail, or have a new one sent"
+        "used already, or tried too often. Use the newest code that we sent, or have a new one sent"
     ),
 }
 
@@ -96,8 +101,11 @@ _FIELDS = (
 )  # fmt: skip
 
 
-def read_submission(said: dict[str, str]) -> tuple[Form, Submission | None]:
-    """The form of a request as it was typed, and the checked submission if nothing is wrong with it."""
+def read_submission(said: dict[str, str], texts: bool) -> tuple[Form, Submission | None]:
+    """The form of a request as it was typed, and the checked submission if nothing is wrong with it.
+
+    `texts`: whether a phone number is proven by a text message. Then it is one of the contacts, the last.
+    """
     form = Form({name: said.get(name, "") for name in _FIELDS})
     token = read_token(form.value("submission")) or new_token(16)
     form.values["submission"] = token
@@ -113,6 +121,9 @@ def read_submission(said: dict[str, str]) -> tuple[Form, Submission | None]:
     country = form.value("country").upper()
     if country and country not in countries():
         form.wrong("country", "country_unknown")
+    number = to_e164(claims["phone"], country) if texts and "phone" in claims else None
+    if texts and "phone" in claims and number is None:
+        form.wrong("phone", "phone_country")
     for_whom = form.value("for_whom") or "self"
     if for_whom not in RISKS:
         form.wrong("for_whom", "for_whom_unknown")
@@ -121,9 +132,8 @@ def read_submission(said: dict[str, str]) -> tuple[Form, Submission | None]:
     contacts: dict[str, str] = {}
     for address in (email, *others):
         contacts.setdefault(address.lower(), address)
-    submission = Submission(
-        token, Right(form.value("right")), tuple(contacts.values()), claims, country, for_whom
-    )
+    named = (*contacts.values(), *([number] if number else []))
+    submission = Submission(token, Right(form.value("right")), named, claims, country, for_whom)
     return form, submission
 
 

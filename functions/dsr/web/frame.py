@@ -13,10 +13,7 @@ from dsr.web.http import Request
 from dsr.web.shell import Shell
 from dsr.web.templates import size
 
-CODE_SENT = (
-    "If there is such a request, a new code is on its way to the address given in it. "
-    "Codes sent before stop working."
-)
+CODE_SENT = "If there is such a request, a new code is on its way. Codes sent before stop working."
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,18 @@ class Seen:
 
 @dataclass(frozen=True)
 class Frame(Shell):
-    """What the pages work with. `most_per_source`: submissions and codes an hour from one network address."""
+    """What the pages work with. `most_per_source`: submissions and codes an hour from one network address.
+
+    `texts`: whether a phone number is proven by text message; `most_texts_per_source`: submissions an hour
+    from one network address that name one.
+    """
 
     requests: Requests
     door: FrontDoor
     most_per_source: int
     signing_keys: str  # of certificates
+    texts: bool = False
+    most_texts_per_source: int = 5
 
     def session(self, request: Request) -> Session | None:
         """The session of the browser's cookie."""
@@ -56,6 +59,10 @@ class Frame(Shell):
     def admitted(self, request: Request) -> bool:
         """Whether the sender's network address may ask for this much; counts it."""
         return self.door.admit("source", request.source, self.most_per_source)
+
+    def admitted_text(self, request: Request) -> bool:
+        """Whether the sender's network address may name one more phone number; counts it."""
+        return self.door.admit("text source", request.source, self.most_texts_per_source)
 
 
 def case_id_of(request: Request) -> str | None:
