@@ -5,6 +5,7 @@ import urllib.request
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlencode
 
 import boto3
 from botocore.config import Config
@@ -85,3 +86,9 @@ class Cloud:
             for message in messages
         ]
         return sorted((mail for mail in mails if to is None or mail.to == to), key=lambda mail: mail.sent_at)
+
+    def texts(self, number: str) -> list[str]:
+        """The text messages sent to a phone number so far, oldest first."""
+        sent = f"{self.endpoint}/_ministack/sns/sms-messages?{urlencode({'phoneNumber': number})}"
+        with urllib.request.urlopen(sent, timeout=10) as answer:  # noqa: S310
+            return [message["Message"] for message in json.load(answer)["sms_messages"][number]]

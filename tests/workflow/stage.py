@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 PEOPLE = 60  # the personas, and as many others that must be left alone
 # All tests come from one network address, and some people ask many times.
-PARAMETERS = {"ThrottleSource": "100000", "ThrottleAddress": "1000"}
+PARAMETERS = {"ThrottleSource": "100000", "ThrottleAddress": "1000", "TextMessages": "true"}
 SECONDS = 90.0  # that anything is waited for; never slept for
 LOCK_SECONDS = 240.0
 MOST_HOMES = 9

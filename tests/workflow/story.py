@@ -16,6 +16,7 @@ from infra.local.cloud import Mail
 from tests.workflow.stage import Stage
 
 LINK = re.compile(r"^\s*(http\S+/confirm/\S+)\s*$", re.MULTILINE)
+TEXTED = re.compile(r": (\d{4}) (\d{4}) is your code")
 ENDS_WAIT = (State.AWAITING_IDENTITY, State.VERIFIED, State.GATHERING, State.BUNDLING, State.READY)
 
 
@@ -88,7 +89,7 @@ class Story:
         return self.stage.until(f"the mail '{subject}'", look, case_id=self.case_id)
 
     def code(self, address: str = "") -> str:
-        """The newest code that was mailed, neither used nor replaced in this story; waited for."""
+        """The newest code that was mailed or texted, neither used nor replaced in this story; waited for."""
 
         def look() -> str | None:
             codes = self._codes(address)
@@ -97,7 +98,10 @@ class Story:
         return self.stage.until("a code", look, case_id=self.case_id)
 
     def _codes(self, address: str) -> list[str]:
-        found = [demo.CODE.search(mail.text) for mail in self.mails(address)]
+        if address.startswith("+"):
+            found = [TEXTED.search(text) for text in self.stage.cloud.texts(address)]
+        else:
+            found = [demo.CODE.search(mail.text) for mail in self.mails(address)]
         return ["".join(match.groups()) for match in found if match]
 
     def link(self, address: str = "") -> str:
@@ -115,7 +119,7 @@ class Story:
         return self.page
 
     def confirm(self, contact: int = 0, address: str = "") -> Page:
-        """Enter the newest code that was mailed to an address."""
+        """Enter the newest code that was mailed to an address, or texted to a number."""
         code = self.code(address)
         self._used.add(code)
         return self.enter(code, contact)

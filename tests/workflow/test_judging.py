@@ -104,10 +104,18 @@ def test_doubtful_records_come_with_all_that_hangs_on_them_once_somebody_said_so
     assert faults(joined(story.truth(), story.doubtful()), story.download()) == []
 
 
-def test_what_the_requester_typed_settles_a_doubt(stage: Stage) -> None:
+def test_the_number_that_the_requester_typed_is_texted_a_code_and_settles_a_doubt(stage: Stage) -> None:
     # The author of a mistyped entry knows the phone number in it; the owner of the address does not.
     phone = stage.community.person("mistyped_author").phone
-    story = Story(stage, "mistyped_victim").ask(phone=phone).prove()
+    story = Story(stage, "mistyped_victim").ask(phone=phone)
+    story.code()
+    assert stage.cloud.texts(phone) == []  # nobody proved a mailbox yet
+    story.confirm()
+    story.look()
+    story.confirm(1, phone)
+    assert story.case().contacts == (Proof.CONFIRMED, Proof.CONFIRMED)
+    story.asked_to_sign_in()
+    story.sign_in()
     assert faults(story.truth(typed={"phone": phone}), story.download()) == []
 
 
