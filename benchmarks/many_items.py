@@ -5,6 +5,9 @@ key says whose they are, 10⁵ that an index finds and that may go only on a con
 versions each; others' records lie beside them. Calls are held against the least that AWS's limits allow: a
 page of 1 MB or 1,000 versions, 25 writes or 100 conditional ones, 1,000 versions deleted. Whatever the count
 says must be there is counted again afterwards, past the library: all of the person's gone, none of others'.
+
+More items of one person than 10⁵ are not measured: the local DynamoDB looks through all of them for every
+page, and a million would take hours of its time, not of the worker's.
 """
 
 import math

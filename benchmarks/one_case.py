@@ -78,28 +78,38 @@ def _step(work: str) -> tuple[Any, dict[str, str], Any]:
 
 
 def _open_case() -> None:
+    from dataclasses import replace
+
     from dsr import casekey
-    from dsr.case import Case, Proof, Requester, Right, State
+    from dsr.case import Requester, Right
     from dsr.casebook import Casebook, seal_requester
     from dsr.datamap.plan import load
 
     recipient = casekey.create(CASE, TABLES["CASE_KEYS_TABLE"], "alias/benchmark")
+    sealed = seal_requester(recipient, Requester((ADDRESS,)))
+    case = replace(case_of(Right.ACCESS, load().version), recipient=recipient, sealed=sealed)
+    Casebook(TABLES["CASES_TABLE"], TABLES["CASE_KEYS_TABLE"]).open(case, "web")
+
+
+def case_of(right: Any, map_version: str) -> Any:
+    """A case of one confirmed mailbox that is being gathered, without a key."""
+    from dsr.case import Case, Proof, State
+
     moment = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-    case = Case(
+    return Case(
         case_id=CASE,
-        right=Right.ACCESS,
+        right=right,
         state=State.GATHERING,
         version=1,
         received_at=moment,
         due_at=moment + timedelta(days=30),
         updated_at=moment,
         regimes=("gdpr",),
-        map_version=load().version,
-        recipient=recipient,
-        sealed=seal_requester(recipient, Requester((ADDRESS,))),
+        map_version=map_version,
+        recipient="",
+        sealed=b"",
         contacts=(Proof.CONFIRMED,),
     )
-    Casebook(TABLES["CASES_TABLE"], TABLES["CASE_KEYS_TABLE"]).open(case, "web")
 
 
 if __name__ == "__main__":

@@ -9,19 +9,18 @@ processor time, the records and the calls by operation; and the peak of memory.
 import json
 import sys
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.one_case import case_of
 from dsr import aws
-from dsr.case import Case, Proof, Requester, Right, State
-from dsr.datamap.plan import Plan, from_json
+from dsr.case import Requester, Right
+from dsr.datamap.plan import from_json
 from dsr.erasing import Erasing
 from dsr.gathering import Gathering
 from dsr.stores.registry import open_store
-
-CASE = "BENC-HMAR-KCAS-E000"
 
 
 class Files:
@@ -64,7 +63,11 @@ def main(address: str, visit_id: str, root: Path) -> None:
     """Do it and say what it took."""
     plan = from_json((root / "plan.json").read_bytes())
     visit = plan.visit(visit_id)
-    store, staging, case = open_store(plan.stores[visit.store]), Files(root / address), _case(plan)
+    store, staging, case = (
+        open_store(plan.stores[visit.store]),
+        Files(root / address),
+        case_of(Right.DELETION, plan.version),
+    )
     calls: Counter[str] = Counter()
 
     def gather(number: int, which: str = visit_id) -> int:
@@ -94,24 +97,6 @@ def _done(result: Any, visit: str) -> int:
     if result.outcome != "done" or result.doubtful:
         raise SystemExit(f"{visit} came to {result}")
     return sum(result.counts.values())
-
-
-def _case(plan: Plan) -> Case:
-    moment = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-    return Case(
-        case_id=CASE,
-        right=Right.DELETION,
-        state=State.GATHERING,
-        version=1,
-        received_at=moment,
-        due_at=moment + timedelta(days=30),
-        updated_at=moment,
-        regimes=("gdpr",),
-        map_version=plan.version,
-        recipient="",
-        sealed=b"",
-        contacts=(Proof.CONFIRMED,),
-    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from dsr.stores.lake.objects import Malformed
 from dsr.stores.lake.upload import Upload
 from dsr.treatments import Masks, Treatment
 
-DECODED = 48 * 1024 * 1024  # of one column, or of a slice of all, at once
+DECODED = 48 * 1024 * 1024  # of one column at once; of a slice of all half as much
 _MOST_ROWS = 64 * 1024 * 1024  # in a row group, as pyarrow writes them
 _LEAST_ROWS = 256
 _CODECS = {"UNCOMPRESSED": "NONE", "LZ4": "LZ4_RAW"}
@@ -61,7 +61,7 @@ class RowGroups:
             raise Malformed(f"has no column `{min(missing)}`", "missing_field")
         sizes = {name: self._decoded(number, name, chunks) for name, chunks in columns.items()}
         if max(sizes.values()) > DECODED or group.rows > _MOST_ROWS:
-            rows = min(max(_LEAST_ROWS, group.rows * DECODED // sum(sizes.values())), _MOST_ROWS)
+            rows = min(max(_LEAST_ROWS, group.rows * DECODED // 2 // sum(sizes.values())), _MOST_ROWS)
             return list(self._in_slices(upload, number, group, rows, stay, masks, writing))
         made, rows = list[Chunk](), group.rows
         tables = self._ahead(number, {n: sizes[n] for n in columns if not masks or n in masks}, stay, masks)
@@ -104,8 +104,10 @@ class RowGroups:
             held = stay.slice(begin, batch.num_rows)
             begin += batch.num_rows
             table = pa.Table.from_batches(_edited([batch], held, masks), self._schema)
+            del batch
             if table.num_rows:
                 yield group.of(*self._written(upload, table, writing))
+            del table  # before the next one
 
     def _decoded(self, number: int, name: str, chunks: Sequence[Chunk]) -> int:
         """How many bytes the column takes in memory, at least as many."""
