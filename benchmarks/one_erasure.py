@@ -78,7 +78,7 @@ def main(address: str, visit_id: str, root: Path) -> None:
         return _done(gathering.run(), which)
 
     def erase() -> int:
-        return _done(Erasing(plan, visit, staging, store, float("inf"), 0, lambda _: False).run(), visit_id)  # type: ignore[arg-type]
+        return _done(Erasing(plan, visit, staging, store, float("inf"), 0, lambda _: "").run(), visit_id)  # type: ignore[arg-type]
 
     gather(0, plan.visits[0].visit)  # who it is: not measured
     service = {"dynamodb": "dynamodb", "s3": "s3"}[visit.kind]
