@@ -25,7 +25,7 @@ from benchmarks.many_rows import _ROWS, _SCHEMA, ROWS_OF_OTHERS, _ship
 from benchmarks.one_case import MEMBER
 from dsr.datamap.plan import Collection, Plan
 from dsr.erasing import Erasing
-from dsr.gathering import folder_of, place
+from dsr.finds import folder_of, place
 from dsr.stores.base import Lines
 from dsr.stores.sql import SQLStore
 from infra.local import postgres

@@ -15,7 +15,8 @@ from dsr.casebook import Visit
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.durations import later
 from dsr.errors import StoreFault
-from dsr.gathering import Gathering, Result, parts_of, read_parts
+from dsr.finds import parts_of, read_parts
+from dsr.gathering import Gathering, Result
 from dsr.holds import HELD
 from dsr.matching import normalise
 from dsr.questions import Malformed, Name, Question, Said, complete, read_answer

@@ -22,7 +22,8 @@ from dsr.casekey import seal
 from dsr.certificate import NAME, certificate_of, commitment, recipients, supplement_of
 from dsr.datamap.plan import Plan
 from dsr.errors import Conflict
-from dsr.gathering import proven_contacts, staged
+from dsr.finds import staged
+from dsr.gathering import proven_contacts
 from dsr.kept import schedule
 from dsr.matching import normalise
 from dsr.opening import Opening

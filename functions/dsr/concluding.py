@@ -10,7 +10,8 @@ from dsr.case import KEPT_CHANNEL, Attention, Case, Right, State
 from dsr.casebook import WAITS, Casebook, Visit, now
 from dsr.datamap.plan import Collection, Plan
 from dsr.deciding import forget_visit
-from dsr.gathering import account_contacts, keep_known, read_known, staged
+from dsr.finds import staged
+from dsr.gathering import account_contacts, keep_known, read_known
 from dsr.kept import Listed
 from dsr.matching import has_second_point
 from dsr.planning import plan_of

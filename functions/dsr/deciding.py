@@ -11,7 +11,7 @@ from dsr.casebook import Casebook, Visit, work_name
 from dsr.datamap.plan import Plan
 from dsr.durations import later
 from dsr.errors import Conflict, Refused
-from dsr.gathering import folder_of, place
+from dsr.finds import folder_of, place
 from dsr.redaction.review import Review
 from dsr.staging import Staging
 from dsr.workflow import start, wake

@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import StoreFault
-from dsr.gathering import Result, parts_of, read_part, staged
+from dsr.finds import parts_of, read_part, staged
+from dsr.gathering import Result
 from dsr.holds import HELD
 from dsr.records import from_lines
 from dsr.staging import Staging

@@ -18,9 +18,10 @@ from dsr import late
 from dsr.case import Case, Proof, Requester, Right
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import StoreFault
+from dsr.finds import folder_of, place, read_parts, staged
 from dsr.matching import Known, came_after, is_sound, normalise, point
 from dsr.phones import kind_of
-from dsr.records import as_text, each_at, from_lines, to_line
+from dsr.records import as_text, each_at, to_line
 from dsr.staging import Staging
 from dsr.stores.base import Lines, Record, Store
 from dsr.values import Values
@@ -399,16 +400,6 @@ def may_stay(collection: Collection, values: dict[str, Any]) -> bool:
     return bool(masks) and all(t.is_done(v) for name, t in masks.items() for v in each_at(values, name))
 
 
-def place(visit: str, number: int = 0) -> str:
-    """The name under which the progress of a visit is staged, in the round `number`."""
-    return f"progress/{visit}.json" if number == 0 else f"progress@{number}/{visit}.json"
-
-
-def folder_of(kind: str, path: str, number: int = 0) -> str:
-    """The folder of the records of a collection (`kind`: staged or doubtful), in the round `number`."""
-    return f"{kind if number == 0 else f'{kind}@{number}'}/{path.replace('.', '/')}/"
-
-
 def read_known(
     plan: Plan,
     requester: Requester,
@@ -480,48 +471,3 @@ def proven_contacts(case: Case, requester: Requester, kind: str = "") -> list[st
     settled = zip(requester.contacts, case.contacts, strict=True)
     proven = (contact for contact, proof in settled if proof is Proof.CONFIRMED)
     return [contact for contact in proven if kind in ("", kind_of(contact))]
-
-
-def staged(
-    staging: Staging,
-    plan: Plan,
-    path: str,
-    kind: str = "staged",
-    number: int = 0,
-    places: dict[str, Any] | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Every staged record of the collection `path`, part by part: {"values": …, "original": …}.
-
-    `kind`: staged for the sound ones, doubtful for those that a person must judge. Those of the round
-    `number` and all before. `places`: see `parts_of`.
-    """
-    for earlier in range(number + 1):
-        yield from read_parts(staging, parts_of(staging, plan, path, kind, earlier, places))
-
-
-def parts_of(
-    staging: Staging, plan: Plan, path: str, kind: str, number: int, places: dict[str, Any] | None = None
-) -> list[str]:
-    """The staged parts of a collection in the round `number`, in order, for `read_parts`.
-
-    `places` takes in what is read on the way, for the next one who asks within the same step.
-    """
-    places = {} if places is None else places
-    name = place(plan.visit_of(path).visit, number)
-    if name not in places:
-        places[name] = staging.get_json(name) or {}
-    return list(places[name].get("parts", {}).get(folder_of(kind, path, number), ()))
-
-
-def read_parts(staging: Staging, parts: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The records of these parts. Raises RuntimeError if one is not there."""
-    for part in parts:
-        yield from from_lines(read_part(staging, part))
-
-
-def read_part(staging: Staging, part: str) -> bytes:
-    """The lines of a part. Raises RuntimeError if it is not there."""
-    content = part.encode() if part.startswith("{") else staging.get(part)
-    if content is None:
-        raise RuntimeError(f"staged part {part} vanished")
-    return content

@@ -10,7 +10,8 @@ from dsr.casebook import Casebook
 from dsr.datamap.plan import Collection
 from dsr.erasing import Erasing
 from dsr.errors import StoreFault
-from dsr.gathering import Result, parts_of, read_parts
+from dsr.finds import parts_of, read_parts
+from dsr.gathering import Result
 from dsr.holdbook import Holdbook
 from dsr.holds import HELD, targets_of
 from dsr.lake_runs import begin_run, may_erase

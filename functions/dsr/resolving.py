@@ -8,7 +8,8 @@ from dsr import casebook, plans
 from dsr.case import Attention, Case, Requester, Right, State
 from dsr.casebook import Casebook, Visit
 from dsr.datamap.plan import Plan
-from dsr.gathering import proven_contacts, staged
+from dsr.finds import staged
+from dsr.gathering import proven_contacts
 from dsr.records import at_path
 from dsr.settings import read
 from dsr.staging import Staging

@@ -23,7 +23,7 @@ from typing import Any
 from dsr.aws import client
 from dsr.canonical import canonical
 from dsr.datamap.plan import Collection, Plan
-from dsr.gathering import staged
+from dsr.finds import staged
 from dsr.items import from_item, to_item
 from dsr.matching import normalise
 from dsr.records import as_text, each_at

@@ -16,7 +16,7 @@ from dsr import casekey, front_door, parameters
 from dsr.bundling import bundle
 from dsr.case import Attention, Case, Requester, State
 from dsr.casebook import Visit
-from dsr.gathering import folder_of, place
+from dsr.finds import folder_of, place
 from dsr.records import to_line
 from dsr.web.desk.roles import Role
 from tests.conftest import REGION

@@ -25,7 +25,7 @@ from dsr.case import Case, Right, State, next_step
 from dsr.casebook import Visit
 from dsr.concluding import conclude
 from dsr.datamap.plan import Plan
-from dsr.gathering import staged
+from dsr.finds import staged
 from dsr.questions import MOST_BYTES, read_name
 from dsr.signatures import headers, sign
 from dsr.stores import registry, webhook

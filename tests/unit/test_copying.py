@@ -45,7 +45,7 @@ from dsr.bundle.upload import Upload, UploadState
 from dsr.bundle.verifying import verify_bundle
 from dsr.case import Case, State
 from dsr.datamap.plan import Plan
-from dsr.gathering import folder_of, place
+from dsr.finds import folder_of, place
 from dsr.records import to_line
 from tests.conftest import REGION
 from tests.unit import world

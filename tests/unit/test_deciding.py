@@ -12,7 +12,8 @@ from dsr.casebook import Visit
 from dsr.datamap.plan import Plan
 from dsr.deciding import Desk
 from dsr.errors import Conflict, Refused
-from dsr.gathering import Gathering, staged
+from dsr.finds import staged
+from dsr.gathering import Gathering
 from tests.unit import world
 from tests.unit.test_gathering import NOW, Fate, Killed, Shelves, _deadly, _endless
 from tests.unit.world import ADA, STAGING, WORKFLOW, World, collection, compiled, store

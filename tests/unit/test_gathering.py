@@ -20,7 +20,8 @@ from dsr.casebook import Visit
 from dsr.concluding import conclude
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import Conflict, Refused, StoreFault
-from dsr.gathering import Gathering, Result, place, proven_contacts, staged
+from dsr.finds import place, staged
+from dsr.gathering import Gathering, Result, proven_contacts
 from dsr.records import from_lines
 from dsr.store_worker import work
 from dsr.stores.base import Original, Page, Record

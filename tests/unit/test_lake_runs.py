@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dsr import lake_runs, lake_worker
 from dsr.case import Case, Proof, Right, State
 from dsr.datamap.plan import Plan
-from dsr.gathering import folder_of, place
+from dsr.finds import folder_of, place
 from dsr.holdbook import Holdbook
 from dsr.holds import Hold, Scope
 from dsr.lake_runs import answered, batched

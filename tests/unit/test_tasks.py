@@ -21,7 +21,7 @@ from dsr.casebook import Visit
 from dsr.concluding import conclude
 from dsr.confirming import conclude_erasing
 from dsr.datamap.plan import Plan
-from dsr.gathering import staged
+from dsr.finds import staged
 from dsr.stores import registry
 from dsr.tasks import MOST_UPLOAD
 from dsr.web.desk.roles import Role

@@ -16,7 +16,7 @@ from dsr.case import Case, Requester, State
 from dsr.concluding import conclude
 from dsr.datamap.plan import Collection, Plan, Way
 from dsr.erasing import Erasing
-from dsr.gathering import folder_of, place, staged
+from dsr.finds import folder_of, place, staged
 from dsr.records import each_at
 from dsr.resolving import resolve
 from dsr.store_worker import work

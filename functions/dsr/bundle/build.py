@@ -23,7 +23,8 @@ from dsr.case import Case, Requester
 from dsr.casebook import Visit
 from dsr.datamap.plan import Collection, Plan
 from dsr.errors import StoreFault
-from dsr.gathering import parts_of, proven_contacts, read_part, read_parts, staged
+from dsr.finds import parts_of, read_part, read_parts, staged
+from dsr.gathering import proven_contacts
 from dsr.language import Words
 from dsr.missing import missing_of
 from dsr.phones import kind_of

@@ -15,7 +15,7 @@ from dsr.datamap.plan import Collection, Plan
 from dsr.deciding import waits_for_review
 from dsr.dry_runs import may_dry_run
 from dsr.errors import NotFound
-from dsr.gathering import parts_of, read_parts
+from dsr.finds import parts_of, read_parts
 from dsr.holdbook import Holdbook
 from dsr.holds import REASONS, scopes_of, that_stop
 from dsr.notices.refusals import REFUSALS
