@@ -1,6 +1,6 @@
 """One person with 100,000 rows and 100,000 items deleted by workers whose time is cut short again and again.
 
-Through the deployed product on the local cloud: rows of the connection log in a real PostgreSQL, items of
+Through the deployed product on the local cloud: rows of the pages they opened in a real PostgreSQL, items of
 the security screening in DynamoDB. The workers are given so little time that each visit is put aside and
 called again many times; counted by what the case notes. Everything of the person must be gone afterwards
 and every other record be what it was.
@@ -20,7 +20,7 @@ from benchmarks import hundred, machine
 from benchmarks.cloud import cloud
 from benchmarks.figures import Figure, figure
 from infra.craftzone import load
-from infra.craftzone.holdings import CONNECTIONS, SCREENING
+from infra.craftzone.holdings import SCREENING, VISITS
 from infra.local import processes
 from infra.local.up import Running
 
@@ -49,14 +49,14 @@ def measure(each: int, people: int, port: int, say: Callable[[str], None]) -> li
         calls = _calls(running, case)
         after = load.snapshot(running.stores)
         found = hundred.compare(running, [who], others, after)
-        left = [key for c in (CONNECTIONS, SCREENING) for key in after[c] if key not in others[c]]
+        left = [key for c in (VISITS, SCREENING) for key in after[c] if key not in others[c]]
     if found or left:
         raise machine.BenchmarkError(f"{len(found)} records of others, {len(left)} of theirs: {found[:3]}")
     erased = {visit: n for (verb, visit), n in calls.items() if verb == "erase@0"}
-    most = {store: erased[next(v for v in erased if v.endswith(store))] for store in ("network", "trust")}
+    most = {store: erased[next(v for v in erased if v.endswith(store))] for store in ("site", "trust")}
     if min(most.values()) <= LEAST:
         raise machine.BenchmarkError(f"put aside too seldom: {most}")
-    rows, items = most["network"] - 1, most["trust"] - 1
+    rows, items = most["site"] - 1, most["trust"] - 1
     return [
         figure(f"{each:,} rows and {each:,} items of one person: event to certificate", took, "s"),
         figure("  continuations of erasing the rows", rows, ""),
@@ -71,10 +71,10 @@ def measure(each: int, people: int, port: int, say: Callable[[str], None]) -> li
 
 
 def _fill(running: Running, who: str, each: int) -> None:
-    with running.server.connect("network") as connection:
+    with running.server.connect("site") as connection:
         connection.execute(
-            "INSERT INTO connections (connection_id, member_id, at, ip, device)"
-            " SELECT 9000000000000000 + n, %s, now() - n * interval '1 second', '192.0.2.1', '{}'"
+            "INSERT INTO visits (visit_id, member_id, at, page, device)"
+            " SELECT 9000000000000000 + n, %s, now() - n * interval '1 second', '/', '{}'"
             " FROM generate_series(1, %s) AS n",
             (who, each),
         )

@@ -16,10 +16,8 @@ from benchmarks.cloud import cloud
 from benchmarks.figures import Figure, figure
 from dsr.datamap.plan import from_json
 from infra.craftzone import load
-from infra.craftzone.holdings import Collection, Record
 from infra.craftzone.people import Community
 from infra.local import erasure_checks, site
-from infra.local.checks import Needles
 from infra.local.home import ROOT
 from infra.local.up import Running
 
@@ -68,14 +66,8 @@ def ordinary(community: Community) -> Iterator[str]:
 
 def compare(running: Running, deleted: list[str], before: load.Snapshot, after: load.Snapshot) -> list[str]:
     """What is wrong after these people were deleted, as sentences."""
-    truth: dict[Collection, list[Record]] = {}
-    values: set[str] = set()
-    for who in deleted:
-        values |= running.community.personal_values_of(who)
-        for collection, records in running.community.records_of(who).items():
-            truth.setdefault(collection, []).extend(records)
     plan = from_json((ROOT / "build/plan/plan.json").read_text())
-    return erasure_checks.faults(plan, truth, before, after, Needles(values))
+    return erasure_checks.faults_of_all(plan, running.community, deleted, before, after)
 
 
 def site_deletes(running: Running, people: list[str]) -> list[str]:

@@ -1,12 +1,13 @@
 """What a deletion must have done to the sample community's stores, and must not, record by record."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dsr.datamap.plan import Plan
 from infra.craftzone.holdings import Collection, Record
 from infra.craftzone.load import Snapshot, differences
+from infra.craftzone.people import Community
 from infra.local.checks import Needles
 
 REDACTED = (None, "[deleted]")
@@ -53,6 +54,19 @@ def recipient_faults(plan: Plan, certificate: dict[str, Any]) -> list[str]:
         for name in wanted
         if answers.get(name) != "erased"
     ]
+
+
+def faults_of_all(
+    plan: Plan, community: Community, people: Iterable[str], before: Snapshot, after: Snapshot
+) -> list[str]:
+    """What is wrong after the deletion of all these people, as sentences."""
+    truth: dict[Collection, list[Record]] = {}
+    values: set[str] = set()
+    for who in people:
+        values |= community.personal_values_of(who)
+        for collection, records in community.records_of(who).items():
+            truth.setdefault(collection, []).extend(records)
+    return faults(plan, truth, before, after, Needles(values))
 
 
 def _mask_faults(

@@ -142,9 +142,8 @@ def ends(company: Scene) -> dict[str, Any]:
     return made
 
 
-# The copy looks at its first store, then a whole deletion comes between: found by thinking, kept.
-@example([2] * 4 + [0] * 45, True)
-@example([0] * 20 + [2] * 3 + [0] * 25, True)
+# The copy has looked at its first stores, then a whole deletion comes between.
+@example([2] * 9 + [0] * 60, True)
 @given(st.lists(st.sampled_from([0, 1, 2]), max_size=50), st.booleans())
 @settings(max_examples=2)
 def test_two_deletions_and_a_copy_at_once_have_one_outcome(
