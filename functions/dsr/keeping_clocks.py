@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from dsr import casebook
@@ -18,10 +18,10 @@ from dsr.case import (
     Case,
     State,
     next_step,
-    notice_of,
 )
 from dsr.casebook import Casebook, work_name
 from dsr.casekey import destroy
+from dsr.due import Dates, is_told
 from dsr.errors import Conflict
 from dsr.holdbook import Holdbook
 from dsr.holds import HELD
@@ -30,10 +30,6 @@ from dsr.settings import read
 from dsr.staging import remove_versions
 from dsr.waking import wake_visit
 from dsr.workflow import execution_name, start, wake
-
-# How long after a deletion its supplement is still mailed: backups mostly end before. Beyond, the certificate
-# has told when it will be there, and nobody's address is kept only for that.
-_KEY_WAITS = timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def _look(
     """Look at every open case behind `place`, and keep the place if time ends before they do."""
     for seen in book.open_cases(place):
         # The index may lag: decisions are made on the case itself. What rests costs no call.
-        if not clocks.rests(seen):
+        if not clocks.dates.rests(seen):
             clocks.look_at(seen.case_id)
             if clock() >= ends_at:
                 book.keep_clock_place(book.place_of(seen))
@@ -91,6 +87,7 @@ class Clocks:
     def __init__(self, book: Casebook, settings: Settings, now: datetime) -> None:
         self._book, self._settings, self._now = book, settings, now
         self._holds = Holdbook(book.cases)
+        self.dates = Dates(now, settings.reminder_days, settings.key_days)
         ends = ("holds_ended", "taken_up", "expired", "overdue", "followed_up", "closed", "checked_again")
         more = ("supplemented", "kept_ended", "restarted", "given_up", "destroyed")
         self.done = dict.fromkeys((*ends, *more), 0)
@@ -105,16 +102,6 @@ class Clocks:
                 continue  # somebody lifted it just now
             self.done["holds_ended"] += 1
 
-    def rests(self, case: Case) -> bool:
-        """Whether nothing can be due for the case: it waits for people, or for its key's last day."""
-        return (
-            next_step(case) == REST
-            and not self._due(case)
-            and not self._reminder_due(case)
-            and not self._late_due(case)
-            and not (case.ended and (self._may_be_destroyed(case) or self._follows(case)))
-        )
-
     def look_at(self, case_id: str) -> None:
         """Do the one thing that is due for the case; what goes wrong with it stops no other."""
         try:
@@ -126,42 +113,28 @@ class Clocks:
             self.failed += 1
 
     def _do_what_is_due(self, case: Case) -> None:
-        if case.ended and (follows := self._follows(case)):
+        if case.ended and (follows := self.dates.follows(case)):
             self._follow_up(case, follows)
-        elif case.ended and self._may_be_destroyed(case):
+        elif case.ended and self.dates.destroys(case):
             self._destroy(case)
-        elif self._due(case) and case.state is State.KEPT:
+        elif self.dates.passed(case) and case.state is State.KEPT:
             self._take_up_kept(case)
-        elif self._due(case) and case.state in (State.AWAITING_IDENTITY, State.AWAITING_CONFIRMATION):
+        elif self.dates.passed(case) and case.state in (State.AWAITING_IDENTITY, State.AWAITING_CONFIRMATION):
             self._expire(case)
-        elif self._due(case) and next_step(case) == AWAIT_ANSWERS:
+        elif self.dates.passed(case) and next_step(case) == AWAIT_ANSWERS:
             self._ask_again(case)
         elif next_step(case) == AWAIT_ANSWERS and (visit := self._no_longer_held(case)):
             wake_visit(self._book, case.case_id, visit, work_name("erase", case.round), "clock")
             self.done["taken_up"] += 1
-        elif self._late_due(case):
+        elif self.dates.adds(case):
             self._follow_late(case)
-        elif self._due(case) and case.state in (State.READY, State.DELIVERED) and _is_told(case):
+        elif self.dates.passed(case) and case.state in (State.READY, State.DELIVERED) and is_told(case):
             self._close(case)
-        elif self._reminder_due(case):
+        elif self.dates.reminds(case):
             # Told by the workflow, like everything that a person is told: it only has to begin again.
             self._restart_if_lost(self._book.move(case, case.state, "reminder_due", "clock", last_days=True))
         elif next_step(case) != REST:
             self._restart_if_lost(case)
-
-    def _due(self, case: Case) -> bool:
-        return case.expires_at is not None and case.expires_at <= self._now
-
-    def _reminder_due(self, case: Case) -> bool:
-        """Whether a copy that nobody has downloaded goes soon, and its person is not told yet."""
-        if case.state is not State.READY or case.last_days or case.expires_at is None:
-            return False
-        if notice_of(case) not in case.notices:
-            return False  # they do not even know that it is there
-        kept = case.expires_at - case.updated_at
-        # Of a copy that is kept for few days not at once, of one that is kept for one not at all.
-        before = min(timedelta(days=self._settings.reminder_days), kept / 2)
-        return kept > timedelta(days=1) and case.expires_at - before <= self._now
 
     def _expire(self, case: Case) -> None:
         self._book.move(case, State.EXPIRED, "expired", "clock", token="", expires_at=None)
@@ -192,15 +165,6 @@ class Clocks:
         start(moved, self._settings.request_workflow)
         self.done["kept_ended"] += 1
 
-    def _late_due(self, case: Case) -> bool:
-        """Whether a copy in part is to be followed up: an answer has come since, or its time is over."""
-        if case.state not in (State.READY, State.DELIVERED) or next_step(case) != REST:
-            return False
-        return bool(case.adding) or any(self._is_over(until) for until in case.late.values())
-
-    def _is_over(self, until: str) -> bool:
-        return datetime.fromisoformat(until) <= self._now
-
     def _follow_late(self, case: Case) -> None:
         """Have the workflow take in what has come; or note that it has not, which the person is told."""
         # Each supplement is told of, and its last days are.
@@ -216,7 +180,7 @@ class Clocks:
                 decisions=decisions, follow_up="adding", expires_at=None, **changes,
             )  # fmt: skip
         else:
-            late = {visit: until for visit, until in case.late.items() if not self._is_over(until)}
+            late = {visit: until for visit, until in case.late.items() if not self.dates.is_over(until)}
             visit = next(v for v in case.late if v not in late)
             # Where the copy is removed already, only this is left to be told.
             expires_at = case.expires_at if case.bundle or late else self._now
@@ -240,24 +204,6 @@ class Clocks:
         self._book.move(case, State.CLOSED, "closed", "clock", expires_at=None, bundle={})
         self.done["closed"] += 1
 
-    def _may_be_destroyed(self, case: Case) -> bool:
-        # Whether or not its end could be announced: a mailbox that refuses keeps no key alive.
-        kept = case.updated_at + timedelta(days=self._settings.key_days) <= self._now
-        return kept and not case.key_destroyed and not case.check_at and not self._waits_to_be_told(case)
-
-    def _waits_to_be_told(self, case: Case) -> bool:
-        """Whether the key is kept for the mail that the supplement comes with: so long, but not for years."""
-        if case.supplement_at is None or case.erased_at is None:
-            return False
-        return case.supplement_at - case.erased_at <= _KEY_WAITS
-
-    def _follows(self, case: Case) -> State | None:
-        """Where a certified deletion is to go, now that its copies have caught up or ended."""
-        if case.check_at:
-            return State.CONFIRMING if case.check_at <= self._now else None
-        due = case.supplement_at is not None and case.supplement_at <= self._now
-        return State.CERTIFYING if due else None
-
     def _follow_up(self, case: Case, to: State) -> None:
         changes: dict[str, Any] = {"attempt": case.attempt + 1, "token": ""}
         if to is State.CONFIRMING:
@@ -278,7 +224,7 @@ class Clocks:
 
     def _restart_if_lost(self, case: Case) -> None:
         status = self._status(case)
-        if status == "RUNNING" and case.state is State.COOLING_OFF and self._due(case):
+        if status == "RUNNING" and case.state is State.COOLING_OFF and self.dates.passed(case):
             wake(case.token)  # the workflow looks whether it may begin
             return
         if status == "RUNNING":
@@ -318,8 +264,3 @@ class Clocks:
             return str(states.describe_execution(executionArn=f"{machine}:{name}")["status"])
         except states.exceptions.ExecutionDoesNotExist:
             return None
-
-
-def _is_told(case: Case) -> bool:
-    """Whether its person knows what became of what was missing in their copy, or cannot be told."""
-    return not case.follow_up or case.follow_up in case.notices or bool(case.attention)

@@ -89,9 +89,9 @@ def test_who_has_not_downloaded_is_reminded_once_in_the_last_days(here: World) -
     )
     early = NOW + timedelta(days=11) - timedelta(seconds=1)
     assert look(here, case, early) == {}
-    assert Clocks(here.book, read(Settings), early).rests(case)
+    assert Clocks(here.book, read(Settings), early).dates.rests(case)
     due = NOW + timedelta(days=11)
-    assert not Clocks(here.book, read(Settings), due).rests(case)
+    assert not Clocks(here.book, read(Settings), due).dates.rests(case)
     assert look(here, case, due) == {"restarted": 1}
     reminded = here.book.get(case.case_id)
     assert (reminded.state, reminded.last_days, reminded.attempt) == (State.READY, True, case.attempt + 1)
@@ -356,7 +356,7 @@ def test_what_is_passed_over_has_nothing_due(
     notices = tuple(s.value for s in State)
     updated = NOW - timedelta(days=40 if old else 1)
     case = begun(here.case(state, expires_at=expires_at, updated_at=updated, notices=notices))
-    rests = Clocks(here.book, read(Settings), NOW).rests(case)
+    rests = Clocks(here.book, read(Settings), NOW).dates.rests(case)
     came = look(here, case)
     assert not (rests and came)
     if state is State.AWAITING_APPROVAL and not expires_at:

@@ -83,7 +83,7 @@ def looked_at(here: World, case: Case, now: datetime | None = None) -> Case:
     """The case after a look of the clock at it."""
     clocks = Clocks(here.book, read(Settings), now or casebook.now())
     seen = here.book.get(case.case_id)
-    if clocks.rests(seen):
+    if clocks.dates.rests(seen):
         return seen
     clocks.look_at(case.case_id)
     assert clocks.failed == 0
