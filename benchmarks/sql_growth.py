@@ -28,7 +28,7 @@ LINEAR_BUDGET, FLAT_BUDGET, OTHERS_BUDGET = 1.3, 1.3, 1.3
 _OTHERS = """
 INSERT INTO connections SELECT
     {first} + n, 'o-' || n / 20, timestamptz '2025-09-01' + n * interval '1 second',
-    '10.0.0.1'::inet, NULL, '{{}}'::jsonb, md5(n::text)
+    '10.0.0.1'::inet, NULL, '{{}}'::jsonb, md5(n::text), ''
 FROM generate_series(1, {rows}) AS n
 """
 
