@@ -46,7 +46,7 @@ _NOTICE = re.compile(r"[a-z][a-z_]{0,39}")  # one of `notices.mails.ONCE`, or co
 EVENTS: dict[str, dict[str, Form]] = {
     # what the requester does
     "received": {"right": _RIGHT, "channel": _CHANNEL, "dry_run": _words("yes")},
-    "contact_confirmed": {"contact": NUMBER, "proof": _words("mailbox")},
+    "contact_confirmed": {"contact": NUMBER, "proof": _words("mailbox", "phone")},
     "contact_skipped": {"contact": NUMBER},
     "signed_in": {"proof": _PROOF},
     "sign_in_given_up": {"reason": _words("no_sign_in")},

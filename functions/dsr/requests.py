@@ -162,6 +162,8 @@ class Requests:
             nonlocal settled
             change = _settle(case, contact, Proof.CONFIRMED)
             settled = change is not None
+            if change and contact > 0 and kind_of(self.book.requester(case).contacts[contact]) == "phone":
+                change = replace(change, about=change.about | {"proof": "phone"})
             return change
 
         case = self._change(case_id, decide)

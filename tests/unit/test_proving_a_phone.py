@@ -76,6 +76,8 @@ def test_the_number_is_proven_by_the_code_texted_to_it_after_the_mailbox(front: 
     browser.post(f"/requests/{case_id}/confirm", {"code": code_of(text), "contact": "1"})
     case = front.book.get(case_id)
     assert (case.state, case.contacts) == (State.RESOLVING, (Proof.CONFIRMED, Proof.CONFIRMED))
+    proofs = [e.about["proof"] for e in front.book.events(case_id) if e.name == "contact_confirmed"]
+    assert proofs == ["mailbox", "phone"]
     stored = json.dumps(front.tables(), default=str)
     assert NUMBER not in stored
     assert "7700" not in stored
