@@ -106,8 +106,7 @@ def test_the_text_is_one_message_whatever_the_company_is_called(company: str) ->
     text = code_text(company, "privacy@craftzone.example", "1234 5678")
     assert len(text) <= ONE_MESSAGE
     assert set(text) <= GSM
-    assert ": 1234 5678 is your code" in text
-    assert not text.startswith(":")
+    assert text.find(": 1234 5678 is your code") > 0  # behind a name
 
 
 @pytest.mark.parametrize(
