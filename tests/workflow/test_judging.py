@@ -3,8 +3,8 @@
 import pytest
 
 from dsr.case import Attention, Proof, State
+from dsr.language import Words
 from dsr.redaction.review import Review
-from dsr.redaction.screen import REMOVED
 from dsr.staging import Staging
 from infra.craftzone.personas import older_address_of
 from tests.workflow.stage import Stage
@@ -45,10 +45,10 @@ def test_what_somebody_wrote_about_another_is_looked_at_before_it_goes_out(stage
     body = finding.values["body"]
     assert ([body[start:end] for start, end in finding.spans], said) == ([other.name], "")
     stage.desk.review(case, group.name, 0, {finding.digest: "redact"})
-    truth = story.truth()
+    truth, notes = story.truth(), Words("en").section("removed")
     for message in truth["support", "messages"]:
         message["body"] = (
-            message["body"].replace(other.email, REMOVED["email"]).replace(other.name, REMOVED["name"])
+            message["body"].replace(other.email, notes["email"]).replace(other.name, notes["name"])
         )
     assert faults(truth, story.download()) == []
 
