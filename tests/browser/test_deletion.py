@@ -15,15 +15,14 @@ from dsr.case import Requester, State
 from dsr.casebook import Visit, now
 from dsr.certificate import verify
 from dsr.subjects import Subjects
-from tests.browser import axe
+from tests.browser.looking import context_for
+from tests.browser.looking import faults as faults_of
 from tests.browser.stage import ACCOUNT, stage
 from tests.unit import world
 from tests.unit.front import Front, code_in
 from tests.unit.test_deleting import PLAN, certified
 
 pytestmark = pytest.mark.browser
-
-PROBE = (Path(__file__).parent / "probe.js").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -158,18 +157,10 @@ def test_progress_renews_itself_and_the_certificate_and_key_are_saved_as_files(
     assert verify(saved[0][1], saved[1][1]) == said == json.loads(saved[0][1])["certificate"]
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(320, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]
-)
 def test_every_page_has_what_assistive_technology_and_weak_eyes_need(
-    front: Front, base: str, chromium: Browser, width: int, scheme: str
+    front: Front, base: str, chromium: Browser
 ) -> None:
-    context = chromium.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,
-        bypass_csp=True,  # type: ignore[arg-type]
-    )
-    context.set_default_timeout(10_000)
+    context = context_for(chromium)
     page, faults = context.new_page(), {}
 
     def look(name: str, **changes: Any) -> None:
@@ -177,10 +168,7 @@ def test_every_page_has_what_assistive_technology_and_weak_eyes_need(
         page.goto(f"{base}/requests/{case_id}?still=1")
         for details in page.locator("details").all():
             details.locator("summary").click()
-        found = page.evaluate(PROBE)
-        if width == 390:  # a good part of a second each: in one of the ways is enough
-            found += axe.faults(page)
-        if found:
+        if found := faults_of(page, with_axe=(390, "dark")):
             faults[name] = found
 
     case_id = proven(front, base, page)
@@ -188,7 +176,7 @@ def test_every_page_has_what_assistive_technology_and_weak_eyes_need(
     copy = copy_of(front, base, page, case_id)
     look("plan")
     page.get_by_role("button", name="Delete my data").click()
-    if found := page.evaluate(PROBE):
+    if found := faults_of(page, with_axe=(390, "dark")):
         faults["plan with error"] = found
     look("plan behind a sign-in", signed_in_at=now())
     with mock.patch("time.time", return_value=time.time() + 700):

@@ -15,9 +15,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from dsr.case import Attention, Right, State
 from dsr.casebook import Visit, now, work_name
 from dsr.web.templates import static
-from tests.browser import axe
+from tests.browser.looking import context_for
+from tests.browser.looking import faults as faults_of
 from tests.browser.stage import HOST, handler_of
-from tests.browser.test_pages import PROBE
 from tests.conftest import REGION, aws_in_process
 from tests.unit.bureau import ADA, Bureau, bureau_open
 from tests.unit.front import Page as Answered
@@ -284,25 +284,14 @@ def every_page(bureau: Bureau, base: str, claims: dict[str, Any], page: Page, lo
         look(path)
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(320, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]
-)
 def test_every_page_has_what_assistive_technology_and_weak_eyes_need(
-    bureau: Bureau, base: str, claims: dict[str, Any], chromium: Browser, width: int, scheme: str
+    bureau: Bureau, base: str, claims: dict[str, Any], chromium: Browser
 ) -> None:
-    context = chromium.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
-        bypass_csp=True,
-    )
-    context.set_default_timeout(10_000)
+    context = context_for(chromium)
     page, faults = context.new_page(), {}
 
     def look(name: str) -> None:
-        page.wait_for_load_state("load")  # a button's click does not wait for the style
-        found = page.evaluate(PROBE)
-        if (width, scheme) == (1280, "light"):  # a good part of a second each: in one of the ways is enough
-            found += axe.faults(page)
+        found = faults_of(page, with_axe=(1280, "light"))
         if found or "Something went wrong" in page.title():
             faults[name] = found or ["an error of ours"]
 

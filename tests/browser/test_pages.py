@@ -10,13 +10,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dsr.case import State
 from dsr.casebook import Visit, now
-from tests.browser import axe
+from tests.browser.looking import PROBE, context_for
+from tests.browser.looking import faults as faults_of
 from tests.browser.stage import ACCOUNT, stage
 from tests.unit.front import Front, code_in
 
 pytestmark = pytest.mark.browser
 
-PROBE = (Path(__file__).parent / "probe.js").read_text("utf-8")
 Look = Callable[[str], None]
 
 
@@ -249,26 +249,14 @@ def every_page(front: Front, base: str, page: Page, look: Look) -> None:
     look("download behind a sign-in")
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(320, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]
-)
 def test_every_page_has_what_assistive_technology_and_weak_eyes_need(
-    front: Front, base: str, chromium: Browser, width: int, scheme: str
+    front: Front, base: str, chromium: Browser
 ) -> None:
-    # With scripts, but only for the probe: the pages' own policy allows none.
-    context = chromium.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,
-        bypass_csp=True,  # type: ignore[arg-type]
-    )
-    context.set_default_timeout(10_000)
+    context = context_for(chromium)
     page, faults = context.new_page(), {}
 
     def look(name: str) -> None:
-        found = page.evaluate(PROBE)
-        if width == 390:  # a good part of a second each: in one of the ways is enough
-            found += axe.faults(page)
-        if found:
+        if found := faults_of(page, with_axe=(390, "dark")):
             faults[name] = found
 
     every_page(front, base, page, look)
@@ -294,3 +282,18 @@ def test_the_probe_finds_what_it_looks_for(chromium: Browser) -> None:
     ):
         assert fault in found
     page.close()
+
+
+def test_each_width_and_colour_is_looked_at(chromium: Browser) -> None:
+    context = context_for(chromium)
+    page = context.new_page()
+    page.set_content(
+        "<!doctype html><style>@media (max-width: 350px) { #wide { width: 400px } }"
+        "@media (min-width: 1000px) and (prefers-color-scheme: dark) { p { color: #999 } }</style>"
+        "<p>grey</p><div id=wide>wide</div>"
+    )
+    found = faults_of(page, with_axe=(1280, "dark"))
+    assert [f for f in found if "sideways" in f] == ["320 light: scrolls sideways: "]
+    assert [f[:26] for f in found if "contrast" in f and "color-" not in f] == ["1280 dark: contrast 2.85: "]
+    assert [f for f in found if "color-contrast" in f and f.startswith("1280 dark")]
+    context.close()
