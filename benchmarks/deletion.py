@@ -106,7 +106,7 @@ def _fill(server: postgres.Server) -> None:
 
 def _count(server: postgres.Server, where: str, value: str) -> int:
     with server.connect(autocommit=True) as connection:
-        found = connection.execute(f"SELECT count(*) FROM connections WHERE {where}", (value,)).fetchone()  # type: ignore[arg-type]  # noqa: S608
+        found = connection.execute(f"SELECT count(*) FROM connections WHERE {where}", (value,)).fetchone()  # noqa: S608
     assert found is not None
     return int(found[0])
 

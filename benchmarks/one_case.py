@@ -40,7 +40,7 @@ def main(work: str, root: Path) -> None:
     if not (root / "tables.json").exists():
         _open_case()
     step, event, settled = _step(work)
-    outcomes = []
+    outcomes: list[str] = []
     with machine.spent() as taken:
         while not outcomes or outcomes[-1] == "continue":
             outcomes.append(step(event, _Context())["outcome"])

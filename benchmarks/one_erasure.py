@@ -9,6 +9,7 @@ processor time, the records and the calls by operation; and the peak of memory.
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,10 @@ def main(address: str, visit_id: str, root: Path) -> None:
     events = aws.client_as(plan.stores[visit.store].access, service).meta.events
     events.register(f"before-call.{service}", lambda model, **_: calls.update([model.name]))
     phases = {}
-    for phase, work in (("found", lambda: gather(0)), ("erased", erase), ("left", lambda: gather(1))):
+    steps: list[tuple[str, Callable[[], int]]] = [
+        ("found", lambda: gather(0)), ("erased", erase), ("left", lambda: gather(1)),
+    ]  # fmt: skip
+    for phase, work in steps:
         calls.clear()
         with machine.spent() as taken:
             records = work()

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.handlers import BUILTIN_HANDLERS
 
 _SUBRESOURCES = {"tagging", "list-type", "versions", "uploads", "uploadId"}
@@ -85,13 +86,10 @@ class StandIn:
             call = name.rpartition(".")[2]
             said = self._JSON_CALLS[call](self, json.loads(request.body))
             self._count(f"{service} {call}")
-            return AWSResponse(
-                request.url, 200, {"Content-Type": "application/x-amz-json-1.0"},
-                _Raw(content=json.dumps(said).encode()),
-            )  # fmt: skip
+            return _said(request, json.dumps(said), headers={"Content-Type": "application/x-amz-json-1.0"})
         if service == "sts":
             self._count("sts AssumeRole")
-            return AWSResponse(request.url, 200, {}, _Raw(content=_GRANTED.encode()))
+            return _said(request, _GRANTED)
         return self._s3(request)
 
     def _count(self, call: str) -> None:
@@ -160,7 +158,7 @@ class StandIn:
         headers |= {"Last-Modified": "Mon, 02 Mar 2026 09:30:00 GMT", "Content-Type": "image/png"}
         headers |= {"x-amz-version-id": "v1"}
         if request.method == "HEAD":
-            return AWSResponse(request.url, 200, headers, _Raw())
+            return _response(request, 200, headers, _Raw())
         file = path.open("rb")
         self.through += path.stat().st_size
         if wanted := request.headers.get("Range"):
@@ -168,8 +166,8 @@ class StandIn:
             self.through -= path.stat().st_size - (end - start + 1)
             headers["Content-Length"] = str(end - start + 1)
             file.seek(start)
-            return AWSResponse(request.url, 206, headers, _Raw(file, left=end - start + 1))
-        return AWSResponse(request.url, 200, headers, _Raw(file))
+            return _response(request, 206, headers, _Raw(file, left=end - start + 1))
+        return _response(request, 200, headers, _Raw(file))
 
     def _tagging(self, request: Any, *_: Any) -> AWSResponse:
         return _said(request, "<Tagging><TagSet></TagSet></Tagging>")
@@ -288,7 +286,11 @@ def _tag(path: Path) -> str:
 def _said(
     request: Any, text: str = "", status: int = 200, headers: dict[str, str] | None = None
 ) -> AWSResponse:
-    return AWSResponse(request.url, status, headers or {}, _Raw(content=text.encode()))
+    return _response(request, status, headers or {}, _Raw(content=text.encode()))
+
+
+def _response(request: Any, status: int, headers: dict[str, str], raw: "_Raw") -> AWSResponse:
+    return AWSResponse(request.url, status, HTTPHeaders.from_dict(headers), raw)
 
 
 def _write(request: Any, path: Path) -> int:

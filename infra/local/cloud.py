@@ -65,7 +65,8 @@ class Cloud:
     def client(self, service: str) -> Any:
         """A client of one AWS service."""
         config = Config(retries={"mode": "standard", "max_attempts": 4}, s3={"addressing_style": "path"})
-        return self.session.client(service, endpoint_url=self.endpoint, config=config)
+        make: Any = self.session.client  # typed per service, and here the service is a value
+        return make(service, endpoint_url=self.endpoint, config=config)
 
     def api_url(self, api: str, stage: str = "prod") -> str:
         """The address of a REST API for a browser.

@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -333,7 +334,7 @@ def download(browser: Browser, cloud: Cloud, page: Page, person: Person, part: i
     if len(forms) < part:
         raise LocalCloudError(f"the page {page.url} offers no file {part}; it says: {page.text[:400]}")
     file = browser.submit(page, forms[part - 1])
-    if file.status != 200 or not zipfile.is_zipfile(_seekable(file.body)):
+    if file.status != 200 or not zipfile.is_zipfile(BytesIO(file.body)):
         raise LocalCloudError(f"the download gave {file.status} and no bundle: {file.text[:400]}")
     return file.body
 
@@ -386,9 +387,3 @@ def absolute(page: Page, link: str) -> str:
     from urllib.parse import urljoin
 
     return urljoin(page.url, link)
-
-
-def _seekable(content: bytes) -> object:
-    from io import BytesIO
-
-    return BytesIO(content)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dsr.errors import MapError
 from infra import build
 from infra.local import mailing, postgres, processes
 from infra.local.cloud import Cloud
@@ -64,7 +65,7 @@ def build_product(user_pool: str, others: str) -> None:
     values |= {"mailing": f"{others}/dsr", "revocation": f"{others}{mailing.REVOCATION}"}
     try:
         build.build(aws=False, data_map=ROOT / "infra/craftzone/datamap.yaml", values=values)
-    except (build.BuildError, build.MapError) as error:
+    except (build.BuildError, MapError) as error:
         raise LocalCloudError(str(error)) from None
 
 

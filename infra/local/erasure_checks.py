@@ -70,7 +70,7 @@ def faults_of_all(
 
 
 def _mask_faults(
-    where: str, old: str, new: str | None, masks: dict[str, str], needles: Needles
+    where: str, old: str, new: str | None, masks: Mapping[str, object], needles: Needles
 ) -> Iterator[str]:
     if new is None:
         yield f"{where}: is shared, and was removed"
