@@ -17,7 +17,7 @@ from dsr.casekey import seal, unseal
 from dsr.datamap.plan import Collection, Plan
 from dsr.opening import Opening
 from dsr.planning import by_own_keys, end_of
-from dsr.records import as_text, at_path
+from dsr.records import NOTHING, as_text, at_path
 
 _PART = "kept#"  # of a case: its list, in pieces
 _PER_PART = 2000  # keys: sealed far below the 400 KB of an item
@@ -38,21 +38,30 @@ class Ending:
 def endings(plan: Plan, records: Callable[[str], Iterable[dict[str, Any]]]) -> dict[str, Ending]:
     """By month (`2033-12`) what of the kept records ends in it. `records`: the staged ones of a path. Pure.
 
-    A record without a readable time has no end that anybody could know, and stays.
+    A record without a readable time has no end that anybody could know, and stays. What is several records
+    under one key, as the versions of a file, goes as a whole when the last of them may.
     """
     found: dict[str, Ending] = {}
     for path, collection in by_own_keys(plan).collections.items():
-        for record in records(path):
-            end = end_of(collection, record["values"])
-            if end is None:
-                continue
+        for end, key in _ends(collection, records(path)):
             # Its last day is kept as a whole.
             until = datetime.combine(end.astimezone(UTC).date(), time(), UTC) + timedelta(days=1)
             month = found.setdefault(f"{end:%Y-%m}", Ending(until))
             month.until = max(month.until, until)
-            key = [at_path(record["values"], name) for name in collection.key]
             month.keys.setdefault(path, []).append(key)
     return found
+
+
+def _ends(collection: Collection, records: Iterable[dict[str, Any]]) -> Iterable[tuple[datetime, Key]]:
+    """Each key once, with the latest end of the records that it names."""
+    latest: dict[tuple[str, ...], tuple[datetime, Key]] = {}
+    for record in records:
+        end = end_of(collection, record["values"])
+        key = [at_path(record["values"], name) for name in collection.key]
+        named = tuple(map(as_text, key))
+        if end and (named not in latest or latest[named][0] < end):
+            latest[named] = end, key
+    return latest.values()
 
 
 def schedule(
@@ -118,6 +127,8 @@ class Listed:
             key = tuple(as_text(at_path(values, name)) for name in collection.key)
             if key not in listed.get(collection.path, ()):
                 return None
+            if values.get(NOTHING):
+                return True
             end = end_of(collection, values)
             return end is not None and end <= self.now
 

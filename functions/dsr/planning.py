@@ -71,13 +71,13 @@ def end_of(collection: Collection, values: dict[str, Any]) -> datetime | None:
 
 
 # The kinds whose records can be found again by their own keys, and tell their time.
-KINDS = frozenset({"cognito", "dynamodb", "sql"})
+KINDS = frozenset({"cognito", "dynamodb", "s3", "sql"})
 
 
 def hindrance(collection: Collection, store: Store) -> str:
     """Why what is kept there does not go by itself when its time is over; "" if it does, or none is."""
     if collection.kept and store.kind not in KINDS:
-        return f"{collection.path}: a {store.kind} store does not find records by their own keys"
+        return f"{collection.path}: nothing in a {store.kind} store sees to it that a key names one record"
     return ""
 
 

@@ -10,6 +10,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Any
 from uuid import UUID
 
+# Set in a record that holds nothing itself and goes with its key: S3's delete markers and half-done uploads.
+NOTHING = "holds_nothing"
+
 _AS_TEXT = (Decimal, UUID, IPv4Address, IPv6Address, IPv4Interface, IPv6Interface)
 _LINES_BYTES = 64 * 1024  # that are read at once
 _WITH_FORM = (*_AS_TEXT, datetime, date, time, timedelta, bytes, bytearray, memoryview)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
@@ -14,14 +15,27 @@ import pytest
 from dsr import casebook, casekey, taking_up
 from dsr.canonical import digest
 from dsr.case import Case, State
+from dsr.datamap.plan import Plan
 from dsr.errors import NotFound
 from dsr.keeping_clocks import keep_clocks
 from tests.conftest import REGION, aws_in_process
+from tests.matrix import inside
+from tests.matrix import scene as scenes
 from tests.matrix.scene import Scene, scene
 from tests.unit import world
 from tests.unit.world import BUNDLES, CASES, KEYS
 
 SCHEMA = json.loads(Path("docs/certificate.schema.json").read_text(encoding="utf-8"))
+
+
+FILES = "files.pictures"
+
+
+def with_kept_files(plan: Plan) -> Plan:
+    """The pictures are kept as well, for seven years from when each was stored."""
+    until = {"duration": "P7Y", "from": "last_modified"}
+    kept = replace(plan.collections[FILES], on_deletion={"keep": "tax", "law": "a law", "until": until})
+    return replace(plan, collections={**plan.collections, FILES: kept})
 
 
 @pytest.fixture
@@ -125,3 +139,27 @@ def test_what_the_sweep_has_taken_meanwhile_is_nothing_found(company: Scene) -> 
         connection.execute("DELETE FROM invoices WHERE member = 'ada'")
     clock(company, waiting.expires_at)
     assert finish_at(company, waiting.case_id, waiting.expires_at).state is State.NOTHING_FOUND
+
+
+def test_kept_files_go_with_all_their_versions_and_nobody_elses(postgres: str, tmp_path: Path) -> None:
+    plan = with_kept_files(scenes.a_plan(tmp_path))
+    kept = mock.patch.object(scenes, "a_plan", return_value=plan)
+    with aws_in_process(), kept, scene(tmp_path, postgres) as company, world.signing():
+        world.workflow()
+        before = company.stores()
+        case = deleted(company)
+        held = company.stores()
+        assert (held["files"], held["markers"]) == (before["files"], before["markers"])
+        waiting = [company.world.book.get(case_id) for case_id in case.followed_by]
+        last = max(waiting, key=lambda c: c.expires_at or c.received_at)
+        assert last.expires_at
+        assert "p/ada/" not in str(inside.items(CASES)), "what it knows is sealed"
+        clock(company, last.expires_at)
+        ended = finish_at(company, last.case_id, last.expires_at)
+        assert ended.state is State.ERASED
+        held = company.stores()
+        assert held["files"] == [one for one in before["files"] if "/bob/" in one[0]]
+        assert held["markers"] == [key for key in before["markers"] if "/bob/" in key]
+        [entry] = certificate(ended)["collections"]  # type: ignore[misc]
+        gone = len(before["files"]) // 2 + len(before["markers"]) // 2
+        assert (entry["collection"], entry["found"], entry["erased"]) == ("pictures", gone, gone)  # type: ignore[index]

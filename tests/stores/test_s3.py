@@ -4,6 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -15,9 +18,11 @@ from hypothesis import strategies as st
 from dsr import aws
 from dsr.datamap.plan import Collection, Way
 from dsr.errors import StoreFault
-from dsr.records import to_line
+from dsr.matching import as_time
+from dsr.records import NOTHING, at_path, to_line
 from dsr.stores import s3
 from dsr.stores.s3 import S3Store
+from dsr.values import Values
 from tests.stores.harness import REGION, collection, plan
 
 pytestmark = pytest.mark.usefixtures("cloud")
@@ -207,3 +212,75 @@ def test_a_copy_holds_the_metadata_and_tags_of_each_file(store: S3Store) -> None
     assert record.values["tags"] == {"album": "Summer 2026", "public": "no"}
     assert (record.values["size"], record.values["content_type"]) == (3, "image/png")
     assert record.original is not None
+
+
+# -- by their own keys, and from end to end ------------------------------------------------------------
+
+OWN = Way("object_key", parent="shop.files.object_key", own=True)
+
+
+def kept_until(dated: str) -> Collection:
+    return replace(
+        FILES, ways=(OWN,), on_deletion={"delete": True, "until": {"duration": "P7Y", "from": dated}}
+    )
+
+
+def by_own_keys(store: S3Store, where: Collection, *keys: str) -> list[dict[str, Any]]:
+    pages = store.find(where, OWN, Values(keys), None, whole=False)
+    return [json.loads(to_line(record.values)) for page in pages for record in page.records]
+
+
+@pytest.mark.parametrize("dated", ["last_modified", "metadata.signed", "tags.signed"])
+def test_a_kept_file_is_found_by_its_key_with_its_time_and_goes_with_all_versions(
+    store: S3Store, dated: str
+) -> None:
+    client = boto3.client("s3", region_name=REGION)
+    for _ in range(2):
+        client.put_object(
+            Bucket="files", Key="u/1/a", Body=b"x",
+            Metadata={"signed": "2020-01-02"}, Tagging="signed=2020-01-02",
+        )  # fmt: skip
+    client.delete_object(Bucket="files", Key="u/1/a")
+    begun("u/1/a", "u/1/ab")
+    put("u/1/ab", "u/1/a/b", "u/2/a")
+    where = kept_until(dated)
+    found = by_own_keys(store, where, "u/1/a")
+    assert {r["object_key"] for r in found} == {"u/1/a"}
+    held = [r for r in found if not r.get(NOTHING)]
+    assert (len(held), len(found)) == (2, 4), "two versions; a marker and an upload besides"
+    told = [as_time(at_path(r, dated)) for r in held]
+    assert all(told)
+    assert dated == "last_modified" or told == [datetime(2020, 1, 2, tzinfo=UTC)] * 2
+    store.erase(where, found, {})
+    assert left() == (["u/1/a/b", "u/1/ab", "u/2/a"], ["u/1/ab"])
+    assert by_own_keys(store, where, "u/1/a") == []
+
+
+def test_a_version_that_is_gone_since_it_was_listed_tells_no_time(store: S3Store) -> None:
+    put("u/1/a")
+    assert store._described(FILES, "metadata.at", "u/1/a", "0" * 32) == {}
+
+
+@given(
+    keys=st.sets(st.sampled_from(["u/1/a", "u/1/b", "u/2/a", "u/22/a", "u//a", "u/3", "u/a/b/c", "v/1/a"])),
+    page=st.integers(1, 3),
+)
+@settings(max_examples=15)
+def test_a_listing_says_whose_each_file_may_be_in_pages_of_any_size(keys: set[str], page: int) -> None:
+    client = mock.Mock()
+    client.list_objects_v2.side_effect = partial(listed, sorted(keys))
+    with mock.patch.object(s3, "client_as", return_value=client), mock.patch.object(s3, "_PAGE", page):
+        pages = list(S3Store(plan("s3", bucket="files")).listing(FILES, ("owner",), None))
+    found = {r.values["object_key"]: r.values["owner"] for p in pages for r in p.records}
+    owners = {
+        "u/1/a": ["1"], "u/1/b": ["1"], "u/2/a": ["2"], "u/22/a": ["22"], "u/a/b/c": ["a", "a/b"],
+    }  # fmt: skip
+    assert found == {key: owners[key] for key in keys & owners.keys()}
+    assert pages[-1].after is None
+
+
+def listed(keys: list[str], **asked: Any) -> dict[str, Any]:
+    """As ListObjectsV2 answers: in order, behind a key, so many at most. A fake, so that it takes no time."""
+    behind, most = asked.get("StartAfter", ""), asked["MaxKeys"]
+    rest = [key for key in keys if key.startswith(asked["Prefix"]) and key > behind]
+    return {"Contents": [{"Key": key} for key in rest[:most]], "IsTruncated": len(rest) > most}

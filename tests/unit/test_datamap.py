@@ -468,6 +468,16 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str, str, str]] = {
         f"{PICTURES}.on_deletion.mask.object_key",
         "a s3 store can only delete or keep whole records",
     ),
+    "a file kept until a time that it does not tell": (
+        change(
+            "on_deletion: delete\n        copies: none\n        key_template",
+            "on_deletion: {keep: tax, law: a law, until: {duration: P7Y, from: object_key}}"
+            "\n        copies: none\n        key_template",
+        ),
+        "object_key",
+        f"{PICTURES}.on_deletion.until.from",
+        "is no time that an object tells: last_modified, metadata.NAME or tags.NAME",
+    ),
     "a truncation that is none": (
         change("on_deletion: delete", "on_deletion: {mask: {at: {truncate: week}}}"),
         "week",

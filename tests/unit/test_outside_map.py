@@ -53,6 +53,7 @@ def test_recipients_ship_with_what_is_told_of_them(tmp_path: Path) -> None:
 ACCOUNT = LISTS.replace("        fields", "        account: address\n        fields")
 SENT = collection("sent", {"list": "references: mailing.lists.topic"}, table=False)
 MASKED = LISTS.replace("on_deletion: delete", 'on_deletion: {mask: {topic: "null"}}')
+KEPT = LISTS.replace("on_deletion: delete", "on_deletion: {keep: tax, law: a law, until: {date: 2030-12-31}}")
 ROLE = "    role: arn:aws:iam::1:role/x\n"
 MISTAKES = {
     "plain http": (webhook('url: "http://mail.example/dsr", secret: s'), "url`: must begin with https://"),
@@ -65,6 +66,7 @@ MISTAKES = {
     "no time": (webhook(who=WHO.replace("P7D", "a week")), "`stores.mailing.recipient.answer_within`"),
     "an account": (webhook(lists=ACCOUNT), "only what is searched here can tell who a person is"),
     "a way within": (webhook(lists=LISTS + SENT), "sent.fields.list.references`: leads from the same"),
+    "kept there": (webhook(lists=KEPT), "nobody could tell when the time is over"),
     "a mask": (webhook(lists=MASKED), "can only delete or keep whole records"),
     "a manual task with a role": (manual(more=ROLE), "`stores.courier.role`: no such key"),
     "no way": (manual(collection("lists", {"topic": ""}, table=False)), "no way to find a person here"),

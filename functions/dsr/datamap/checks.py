@@ -62,6 +62,12 @@ def _check_asked(problems: Problems, path: str, collection: MapCollection) -> No
     """Of whoever is asked by one message: nothing in the answer may be needed for the question."""
     if collection.account:
         problems.add(("account",), "only what is searched here can tell who a person is")
+    if isinstance(collection.on_deletion, Keep):
+        said = (
+            "their records are never seen here, so nobody could tell when the time is over: say `delete`, "
+            "and what the law makes them keep they answer (`cannot`)"
+        )
+        problems.add(("on_deletion", "keep"), said)
     home = path.partition(".")[0]
     for name, field in collection.fields.items():
         if any((path_of(r.to, home) or [""])[0] == home for r in field.references):

@@ -12,6 +12,7 @@ from dsr.aws import client_as
 from dsr.datamap.plan import Collection, Way
 from dsr.datamap.plan import Store as StorePlan
 from dsr.errors import StoreFault
+from dsr.records import NOTHING
 from dsr.stores.base import Cursor, Original, Page, Record, beyond, each_value
 from dsr.treatments import Masks
 from dsr.values import Values
@@ -22,7 +23,9 @@ _FAULTS = {
     "403": "missing_permission",
     "Forbidden": "missing_permission",
 }
+LAST_MODIFIED = "last_modified"
 _PAGE = 1000  # S3 lists at most 1,000 keys a call
+_GONE = {"404", "NoSuchKey", "NoSuchVersion"}
 _AGAIN = {"InternalError", "SlowDown", "ServiceUnavailable", "OperationAborted"}
 # At most so many seconds between tries of what S3 kept for the moment; any time up to that.
 _WAITS = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
@@ -47,7 +50,7 @@ class S3Store:
         if not whole:
             yield from self._versions(collection, way, values, after)
             return
-        exact = collection.options["match"] == "exact"
+        exact = _is_exact(collection, way)
         for index, value, start in each_value(values, after):
             prefix = object_key(collection, way, value)
             while True:
@@ -93,6 +96,30 @@ class S3Store:
         )
         return [record for record in records if record is not None]
 
+    def listing(
+        self,
+        collection: Collection,
+        fields: Sequence[str],  # noqa: ARG002  of a key all is told anyway
+        after: Cursor,
+    ) -> Iterator[Page]:
+        """See `base.ListingStore.listing`. What the template can make, a thousand keys a call; the cursor is
+        the last key. Where a key may be of several values, the record has them all."""
+        way = next(w for w in collection.ways if "{" + w.field + "}" in collection.options["key_template"])
+        before, behind = _around(collection, way)
+        exact = _is_exact(collection, way)
+        while True:
+            arguments = {"Bucket": self._bucket, "Prefix": before, "MaxKeys": _PAGE}
+            if after is not None:
+                arguments["StartAfter"] = after
+            answer = self._call(collection, "list_objects_v2", **arguments)
+            keys = [found["Key"] for found in answer.get("Contents", ())]
+            owners = {key: [o for o in _owners(key, before, behind, exact) if o] for key in keys}
+            after = keys[-1] if answer["IsTruncated"] else None
+            records = [Record({way.field: o, "object_key": key}) for key, o in owners.items() if o]
+            yield Page(records, after)
+            if after is None:
+                return
+
     def _delete(self, collection: Collection, versions: list[dict[str, str]]) -> None:
         """One call, and more for what S3 keeps for the moment. Raises RuntimeError if it keeps any."""
         waits = iter(_WAITS)
@@ -123,7 +150,7 @@ class S3Store:
     def _versions(
         self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor
     ) -> Iterator[Page]:
-        exact = collection.options["match"] == "exact"
+        exact, dated = _is_exact(collection, way), collection.on_deletion.get("until", {}).get("from", "")
         for index, value, start in each_value(values, after):
             prefix = object_key(collection, way, value)
             while True:
@@ -131,11 +158,10 @@ class S3Store:
                     collection, "list_object_versions", Bucket=self._bucket, Prefix=prefix, MaxKeys=_PAGE,
                     **({"KeyMarker": start[0], "VersionIdMarker": start[1]} if start else {}),
                 )  # fmt: skip
-                listed = [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]
                 found = [
-                    Record({way.field: value, "object_key": v["Key"], "version_id": v["VersionId"]})
-                    for v in listed
-                    if not exact or v["Key"] == prefix
+                    Record({way.field: value, **named})
+                    for named in self._named(collection, answer, dated)
+                    if not exact or named["object_key"] == prefix
                 ]
                 start = (
                     [answer["NextKeyMarker"], answer["NextVersionIdMarker"]]
@@ -149,6 +175,30 @@ class S3Store:
                 yield Page(found, beyond(values, index, start))
                 if not start:
                     break
+
+    def _named(self, collection: Collection, answer: dict[str, Any], dated: str) -> Iterator[dict[str, Any]]:
+        """What a page of versions names, with the field `dated` of each where the map asks for its time."""
+        for version in answer.get("Versions", ()):
+            named = {"object_key": version["Key"], "version_id": version["VersionId"]}
+            if dated == LAST_MODIFIED:
+                named[LAST_MODIFIED] = version["LastModified"]
+            elif dated:
+                named |= self._described(collection, dated, version["Key"], version["VersionId"])
+            yield named
+        for marker in answer.get("DeleteMarkers", ()):
+            yield {"object_key": marker["Key"], "version_id": marker["VersionId"], NOTHING: True}
+
+    def _described(self, collection: Collection, dated: str, key: str, version: str) -> dict[str, Any]:
+        """The metadata or the tags of one version, whichever `dated` stands in."""
+        arguments = {"Bucket": self._bucket, "Key": key, "VersionId": version}
+        try:
+            if dated.startswith("tags."):
+                return {"tags": _tags(self._call(collection, "get_object_tagging", **arguments))}
+            return {"metadata": self._call(collection, "head_object", **arguments).get("Metadata", {})}
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                return {}  # removed since it was listed
+            raise
 
     def _uploads(
         self, collection: Collection, way: Way, values: Sequence[Any], exact: bool
@@ -172,7 +222,12 @@ class S3Store:
                 owners = _owners(key, before, after, exact)
                 value = next((value for value in owners if value in values), None)
                 if value is not None:
-                    found = {"object_key": key, "version_id": "", "upload_id": upload["UploadId"]}
+                    found = {
+                        "object_key": key,
+                        "version_id": "",
+                        "upload_id": upload["UploadId"],
+                        NOTHING: True,
+                    }
                     yield Record({way.field: value, **found})
             if not answer.get("IsTruncated"):
                 return
@@ -182,18 +237,18 @@ class S3Store:
         try:
             head = self._call(collection, "head_object", Bucket=self._bucket, Key=key)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+            if error.response["Error"]["Code"] in _GONE:
                 return None  # removed since it was listed
             raise
-        tags = self._call(collection, "get_object_tagging", Bucket=self._bucket, Key=key)["TagSet"]
+        tags = self._call(collection, "get_object_tagging", Bucket=self._bucket, Key=key)
         values = {
             way.field: value,
             "object_key": key,
             "size": head["ContentLength"],
             "content_type": head.get("ContentType"),
-            "last_modified": head["LastModified"],
+            LAST_MODIFIED: head["LastModified"],
             "metadata": head.get("Metadata", {}),
-            "tags": {t["Key"]: t["Value"] for t in tags},
+            "tags": _tags(tags),
         }
         return Record(values, Original(self._bucket, key, head.get("VersionId", ""), head["ContentLength"]))
 
@@ -207,8 +262,23 @@ class S3Store:
             raise
 
 
+def _by_own_key(way: Way) -> bool:
+    """Whether the value looked for is an object's whole key, whatever the template says."""
+    return way.own and way.field == "object_key"
+
+
+def _is_exact(collection: Collection, way: Way) -> bool:
+    return collection.options["match"] == "exact" or _by_own_key(way)
+
+
+def _tags(answer: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+
 def _around(collection: Collection, way: Way) -> tuple[str, str]:
     """What stands before and after the value in a key."""
+    if _by_own_key(way):
+        return "", ""
     before, _, after = collection.options["key_template"].partition("{" + way.field + "}")
     return before, after
 
@@ -235,5 +305,7 @@ def object_key(collection: Collection, way: Way, value: Any) -> str:
     """
     if not str(value):
         raise StoreFault("malformed_data", f"{collection.path}.{way.field}: an empty value finds everything")
+    if _by_own_key(way):
+        return str(value)
     template: str = collection.options["key_template"]
     return template.replace("{" + way.field + "}", str(value))

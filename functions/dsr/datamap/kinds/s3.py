@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field as Described
 
 from dsr.datamap.kinds.base import Kind, Statement, allow
-from dsr.datamap.parts import MapCollection, Name, OwnedStore, RegionConnection
+from dsr.datamap.parts import Keep, MapCollection, Name, OwnedStore, RegionConnection
 from dsr.datamap.plan import Collection, Store
 from dsr.datamap.source import Problems, suggest
 
@@ -35,6 +35,7 @@ class S3Store(OwnedStore):
 
 
 def _check(collection: S3Collection, problems: Problems) -> None:
+    _check_kept(collection, problems)
     at = ("key_template",)
     found = _PLACEHOLDER.findall(collection.key_template)
     if len(found) != 1 or re.search(r"[{}]", _PLACEHOLDER.sub("", collection.key_template)):
@@ -54,6 +55,18 @@ def _check(collection: S3Collection, problems: Problems) -> None:
         problems.add(
             at, "goes on with a sign that no id holds, such as `/`: else 12 finds what belongs to 123"
         )
+
+
+def _check_kept(collection: S3Collection, problems: Problems) -> None:
+    """What is kept is found again by its key, on the day that the object itself tells."""
+    if not isinstance(collection.on_deletion, Keep):
+        return
+    if collection.key != ["object_key"]:
+        problems.add(("key",), "is [object_key] where objects are kept: by it they are found on their day")
+    dated = collection.on_deletion.until.from_
+    if dated and dated != "last_modified" and not dated.startswith(("metadata.", "tags.")):
+        said = "is no time that an object tells: last_modified, metadata.NAME or tags.NAME"
+        problems.add(("on_deletion", "until", "from"), said)
 
 
 def _statements(store: Store, _: list[Collection]) -> list[Statement]:
