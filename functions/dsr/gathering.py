@@ -19,11 +19,12 @@ from dsr.case import Case, Proof, Requester, Right
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import StoreFault
 from dsr.finds import folder_of, place, read_parts, staged
+from dsr.first_day import first_day
 from dsr.matching import Known, came_after, is_sound, normalise, point
 from dsr.phones import kind_of
 from dsr.records import as_text, each_at, to_line
 from dsr.staging import Staging
-from dsr.stores.base import Lines, Record, Store
+from dsr.stores.base import DatedStore, Lines, Page, Record, Store
 from dsr.values import Values
 
 _PART_BYTES = 8 * 1024 * 1024  # of records per sealed object: bounds the memory of whoever reads it
@@ -160,8 +161,7 @@ class Gathering:
         values = self._values(collection, way)
         asked = [self._asked(collection, n) for n in range(len(collection.ways))]
         ways = list(zip(collection.ways, asked, strict=True))
-        pages = self._store.find(collection, way, values, progress.after, self._whole) if values else ()
-        for page in pages:
+        for page in self._pages(collection, way, values) if values else ():
             self._take(collection, ways, page.records)
             if page.after is None:
                 break
@@ -170,6 +170,15 @@ class Gathering:
                 return False
         progress.way, progress.after = progress.way + 1, None
         return self._save_when_due()
+
+    def _pages(self, collection: Collection, way: Way, values: Sequence[Any]) -> Iterator[Page]:
+        asked = collection, way, values, self._progress.after, self._whole
+        if way.since and isinstance(self._store, DatedStore):
+            told = self._requester.locators.get(way.parent, ())
+            since = first_day(way, (r["values"] for r in self._parents(way)), told, self._now)
+            if since:
+                return self._store.find_since(*asked, since)
+        return self._store.find(*asked)
 
     # -- collections that lead to themselves ---------------------------------------------------
 

@@ -98,9 +98,9 @@ def as_time(value: Any) -> datetime | None:
         if isinstance(value, (int, float, Decimal)):
             return datetime.fromtimestamp(float(value), UTC)
         time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def is_sound(collection: Collection, way: Way, record: dict[str, Any], known: Known, now: datetime) -> bool:

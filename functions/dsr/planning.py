@@ -88,7 +88,7 @@ def by_own_keys(plan: Plan) -> Plan:
             collection,
             ways=(Way(collection.key[0], None, f"{path}.{collection.key[0]}", own=True),),
             on_deletion={"delete": True, "until": collection.on_deletion["until"]},
-            account="", feeds=(), freeze=False, restrict={},
+            account="", feeds=(), starts=(), freeze=False, restrict={},
         )
         for path, collection in plan.collections.items()
         if collection.kept and not hindrance(collection, plan.stores[collection.store])

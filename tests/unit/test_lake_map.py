@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dsr.datamap.compile import compile_file
-from dsr.datamap.plan import Plan
+from dsr.datamap.plan import Plan, from_json, to_json
 from dsr.datamap.roles import roles_template
 from dsr.errors import MapError
 from tests.unit.world import HEAD, collection, store
@@ -15,7 +15,11 @@ from tests.unit.world import HEAD, collection, store
 IDENTITY = "identity: {is: email, normalise: lower, verified: true}"
 WAY = "references: shop.members.id"
 MEMBERS = store(
-    "shop", collection("members", {"id": "", "email": IDENTITY, "sub": "proves: sign_in"}, "account: id")
+    "shop",
+    collection(
+        "members", {"id": "", "email": IDENTITY, "sub": "proves: sign_in", "joined": ""}, "account: id"
+    ),
+    collection("devices", {"member": WAY, "seen": ""}),
 ).replace("        table: members", "        table: members\n        indexes: {email: by-email}")
 
 
@@ -34,6 +38,7 @@ def compiled(folder: Path, text: str) -> Plan:
 
 
 PREFIX, PARQUET = "prefix: logs/visits/", "format: parquet"
+DATED = 'partition: {{layout: "dt=%Y-%m-%d", field: at, since: {}}}'
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no prefix": ({"more": (PARQUET,)}, "`stores.lake.collections.visits.prefix`: is missing"),
     "no format": ({"more": (PREFIX,)}, "collections.visits.format`: is missing"),
@@ -65,6 +70,26 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"more": (PREFIX, PARQUET, 'partition: {layout: "dt=%Y-%m-%d", field: att}')},
         "no field `att` in this collection; did you mean `at`?",
     ),
+    "a time before by no field": (
+        {"more": (PREFIX, PARQUET, DATED.format("shop.members.joind"))},
+        "partition.since`: `shop.members.joind`: no field `joind` in collection `shop.members`; did you mean",
+    ),
+    "a time before of no collection": (
+        {"more": (PREFIX, PARQUET, DATED.format("shop.member.joined"))},
+        "no collection `member` in store `shop`; did you mean `members`?",
+    ),
+    "a time before of another collection than what leads here": (
+        {"more": (PREFIX, PARQUET, DATED.format("shop.devices.seen"))},
+        "partition.since`: `shop.devices` does not lead here: name a field of a collection that fields here",
+    ),
+    "a time before of its own": (
+        {"more": (PREFIX, PARQUET, DATED.format("lake.visits.at"))},
+        "`lake.visits` does not lead here",
+    ),
+    "a time before without a date in the keys": (
+        {"more": (PREFIX, PARQUET, "partition: {field: at, since: shop.members.joined}")},
+        "partition.layout`: is missing",
+    ),
     "a nested mask": ({"treatment": "{mask: {a.b: null}}"}, "a lake masks whole fields"),
     "no bucket": ({"connection": ""}, "bucket`: is missing"),
     "an unknown word of the connection": (
@@ -90,6 +115,23 @@ def test_words_of_a_lake_are_for_a_lake(tmp_path: Path) -> None:
     wrong = MEMBERS.replace("table: members", "table: members\n        prefix: logs/")
     with pytest.raises(MapError, match="no such key here, it is a word of lake"):
         compiled(tmp_path, HEAD + wrong)
+
+
+def test_what_a_deletion_masks_does_not_say_since_when(tmp_path: Path) -> None:
+    text = lake(PREFIX, PARQUET, DATED.format("shop.members.joined"))
+    masked = text.replace("on_deletion: delete", "on_deletion: {mask: {joined: {constant: '2020-01-01'}}}", 1)
+    with pytest.raises(MapError, match="`: is masked by a deletion"):
+        compiled(tmp_path, masked)
+
+
+def test_what_says_since_when_is_read_of_the_records_that_lead_here(tmp_path: Path) -> None:
+    plan = compiled(tmp_path, lake(PREFIX, PARQUET, DATED.format("shop.members.joined")))
+    [way] = plan.collections["lake.visits"].ways
+    assert (way.parent, way.since) == ("shop.members.id", "joined")
+    members = plan.collections["shop.members"]
+    assert "joined" in members.locating
+    assert "joined" not in members.feeds  # by those the deleted are recognised
+    assert from_json(to_json(plan)) == plan
 
 
 @pytest.mark.parametrize("layout", ["dt=%Y-%m-%d", "year=%Y/month=%m/day=%d", "%Y/%m", "y=%Y"])

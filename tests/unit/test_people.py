@@ -242,6 +242,18 @@ def test_keys_are_those_of_the_map_and_unique(
         assert not [key for key, times in taken.items() if times > 1], collection
 
 
+def test_nothing_is_in_the_lake_from_before_the_account_as_the_map_says(
+    datamap: dict[str, Any], everything_held: dict[Collection, list[Record]]
+) -> None:
+    created = {m["member_id"]: datetime.fromisoformat(m["created_at"]) for m in everything_held[MEMBERS]}
+    for table in (CONNECTIONS, RECENT):
+        assert collections_of(datamap)[table]["partition"]["since"] == "members.members.created_at"
+        for record in everything_held[table]:
+            at = record["at"]
+            at = datetime.fromisoformat(at) if isinstance(at, str) else at
+            assert at >= created[record["member_id"]]
+
+
 def test_foreign_keys_lead_somewhere(everything_held: dict[Collection, list[Record]]) -> None:
     entries = {entry["entry_id"] for entry in everything_held[ENTRIES]}
     tickets = {ticket["ticket_id"] for ticket in everything_held[TICKETS]}

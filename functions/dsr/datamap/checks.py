@@ -6,6 +6,7 @@ from dsr.datamap.categories import CATEGORIES, identifies
 from dsr.datamap.kinds import KINDS
 from dsr.datamap.kinds.base import Kind, needs_field
 from dsr.datamap.parts import SOURCES, IdentityField, Keep, MapCollection, MapField, MapStore
+from dsr.datamap.plan import Collection
 from dsr.datamap.schema import DataMap
 from dsr.datamap.source import Problems, suggest
 
@@ -245,6 +246,27 @@ def _named_fields(c: MapCollection) -> Iterator[tuple[tuple[str, ...], str]]:
         for word in ("since", "recorded"):
             if field.identity and getattr(field.identity, word):
                 yield ("fields", name, "identity", word), getattr(field.identity, word)
+
+
+def check_since(problems: Problems, collection: MapCollection, made: Collection, data_map: DataMap) -> None:
+    """What says since when a person has records here must lead to them, and say the same after a deletion.
+
+    `made`: the collection as it is compiled.
+    """
+    if not collection.begins:
+        return
+    here = problems.below("partition", "since")
+    _check_reference(here, made.store, "", collection.begins, data_map)
+    parts = path_of(collection.begins, made.store)
+    source = parts and parts[0] in data_map.stores and data_map.stores[parts[0]].collections.get(parts[1])
+    if not parts or not source:
+        return  # told already
+    path = f"{parts[0]}.{parts[1]}"
+    if path == made.path or not any(way.since for way in made.ways):
+        here.add((), f"`{path}` does not lead here: name a field of a collection that fields here reference")
+    masks = {**getattr(source.on_deletion, "mask", {}), **getattr(source.on_deletion, "detach", {})}
+    if any(parts[2] == name or parts[2].startswith(name + ".") for name in masks):
+        here.add((), "is masked by a deletion, and would then say another time: name a field that stays")
 
 
 def _check_reference(problems: Problems, home: str, own: str, target: str, data_map: DataMap) -> None:

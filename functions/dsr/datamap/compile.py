@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dsr.datamap.checks import account_fields, check_collection, check_whole, path_of
+from dsr.datamap.checks import account_fields, check_collection, check_since, check_whole, path_of
 from dsr.datamap.kinds import KINDS
 from dsr.datamap.mistakes import tell
 from dsr.datamap.order import visits_of
@@ -50,12 +50,12 @@ def _compile(data_map: DataMap, problems: Problems, values: dict[str, str]) -> P
         for name, collection in store.collections.items():
             here = problems.below("stores", store_name, "collections", name)
             check_collection(here, f"{store_name}.{name}", store, collection, data_map)
-            collections[f"{store_name}.{name}"] = _collection(
-                data_map, store_name, name, collection, accounts
-            )
+            made = _collection(data_map, store_name, name, collection, accounts)
+            check_since(here, collection, made, data_map)
+            collections[made.path] = made
     check_whole(problems, data_map)
     problems.stop_if_any()
-    collections = _with_feeds(collections)
+    collections = _with_children(collections)
     visits = tuple(visits_of(stores, collections, problems))
     problems.stop_if_any()
     plan = Plan(
@@ -98,7 +98,14 @@ def _ways(store: str, path: str, c: MapCollection, accounts: list[str]) -> tuple
             proven = bool(i.verified) or i.is_ == "sign_in"
             identity = Identity(i.is_, i.normalise, proven, i.since or "", i.recorded or "", valid)
             plain.append(Way(name, identity))
-    return (*plain, *looping)
+    return tuple(_dated(way, store, c) for way in (*plain, *looping))
+
+
+def _dated(way: Way, store: str, c: MapCollection) -> Way:
+    """With the field that says since when, where the way leads from the collection that has it."""
+    parts = path_of(c.begins, store)
+    leads = parts and not way.late and way.leads_from == f"{parts[0]}.{parts[1]}"
+    return replace(way, since=parts[2]) if parts and leads else way
 
 
 def _collection(
@@ -138,11 +145,17 @@ def _collection(
     )  # fmt: skip
 
 
-def _with_feeds(collections: dict[str, Collection]) -> dict[str, Collection]:
+def _with_children(collections: dict[str, Collection]) -> dict[str, Collection]:
+    """With the fields that each is asked for by those that it leads to."""
     feeds: dict[str, set[str]] = {path: set() for path in collections}
+    starts: dict[str, set[str]] = {path: set() for path in collections}
     for collection in collections.values():
         for way in collection.ways:
             if way.parent:
                 store, name, field = way.parent.split(".", 2)
                 feeds[f"{store}.{name}"].add(field)
-    return {path: replace(c, feeds=tuple(sorted(feeds[path]))) for path, c in collections.items()}
+                starts[f"{store}.{name}"].update({way.since} - {""})
+    return {
+        path: replace(c, feeds=tuple(sorted(feeds[path])), starts=tuple(sorted(starts[path])))
+        for path, c in collections.items()
+    }

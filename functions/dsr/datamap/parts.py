@@ -367,6 +367,11 @@ class MapCollection(Strict):
         description="what of the store's own deletes records when their time is over",
     )
 
+    @property
+    def begins(self) -> str:
+        """The field of another collection that says since when a person has records here; "": none does."""
+        return ""
+
 
 class MapStore(Strict):
     """What every store says: one database, bucket or pool with one owner. Each kind narrows all three."""

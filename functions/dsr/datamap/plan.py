@@ -31,13 +31,17 @@ class Identity:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to find records of a collection: `field` equals a proven identity, or a value of `parent`."""
+    """One way to find records of a collection: `field` equals a proven identity, or a value of `parent`.
+
+    `since`: the field of the parent's record with the time before which nothing here is of that record.
+    """
 
     field: str
     identity: Identity | None = None
     parent: str = ""  # store.collection.field
     own: bool = False  # accounts by their own key, told by the site or known from a round before
     late: bool = False  # closes a circle: its values are known when all else is read, and followed then
+    since: str = ""
 
     @property
     def leads_from(self) -> str:
@@ -79,6 +83,7 @@ class Collection:
     ways: tuple[Way, ...]
     fields: dict[str, Field]
     feeds: tuple[str, ...] = ()  # fields whose values find records elsewhere
+    starts: tuple[str, ...] = ()  # fields that say since when: `since` of the ways that lead from here
     account: str = ""
     born: str = ""
     freeze: bool = False
@@ -143,7 +148,7 @@ class Collection:
     @property
     def locating(self) -> tuple[str, ...]:
         """The fields that erasing needs of a record: to find, judge, follow and date it."""
-        named = [*self.key, *(w.field for w in self.ways), *self.feeds]
+        named = [*self.key, *(w.field for w in self.ways), *self.feeds, *self.starts]
         for way in self.ways:
             if way.identity:
                 named += [way.identity.since, way.identity.recorded]
@@ -263,7 +268,7 @@ def from_json(text: str | bytes) -> Plan:
             Way(**{**w, "identity": Identity(**w["identity"]) if w["identity"] else None}) for w in c["ways"]
         )
         fields = {name: Field(**f) for name, f in c["fields"].items()}
-        tuples = {name: tuple(c.get(name, ())) for name in ("key", "feeds", "copies", "recipients")}
+        tuples = {name: tuple(c.get(name, ())) for name in ("key", "feeds", "starts", "copies", "recipients")}
         collections[path] = Collection(**{**c, **tuples, "ways": ways, "fields": fields})
     return Plan(
         raw["version"],

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol, overload, runtime_checkable
 
 from dsr.datamap.plan import Collection, Way
@@ -116,6 +116,17 @@ class Store(Protocol):
         the credentials of whoever compares: the roles of the workers need not allow it. Raises StoreFault as
         `find` does.
         """
+        ...
+
+
+@runtime_checkable
+class DatedStore(Store, Protocol):
+    """A store whose records lie by day, so that a search can pass over days."""
+
+    def find_since(
+        self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor, whole: bool, since: date
+    ) -> Iterator[Page]:
+        """What `find` does, where no such record is of a day before `since`."""
         ...
 
 

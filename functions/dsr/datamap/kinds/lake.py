@@ -20,6 +20,11 @@ class Partition(Strict):
     field: FieldName = Described(
         description="the field with the time that put the record into its partition (UTC)"
     )
+    since: str | None = Described(
+        None,
+        description="store.collection.field with the time before which a person has no records here, of a "
+        "collection that fields here reference: a search passes over the partitions before",
+    )
 
 
 class LakeConnection(RegionConnection):
@@ -54,6 +59,11 @@ class LakeCollection(MapCollection):
         False,
         description="lake, jsonl: a file may lack the field that records are found by; else that is an error",
     )
+
+    @property
+    def begins(self) -> str:
+        """What the partitions are said to be passed over by."""
+        return (self.partition and self.partition.since) or ""
 
 
 class LakeStore(OwnedStore):

@@ -29,6 +29,16 @@ def ends(collection: Collection, key: str) -> tuple[date, datetime]:
     return first, datetime(after.year, after.month, after.day, tzinfo=UTC)
 
 
+def is_before(collection: Collection, key: str, since: date) -> bool:
+    """Whether the partition that `key` lies in was over before the day `since`; not where it has no date."""
+    if "partition" not in collection.options:
+        return False
+    try:
+        return ends(collection, key)[1].date() <= since
+    except StoreFault:
+        return False
+
+
 def in_order(collection: Collection) -> bool:
     """Whether keys in their order are also in the order of time."""
     layout = collection.options["partition"]["layout"]

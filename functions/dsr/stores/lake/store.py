@@ -1,7 +1,7 @@
 """A data lake on S3: records in files, found by reading as little as can be, erased by writing files anew."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zlib import compressobj
 
@@ -44,7 +44,13 @@ class LakeStore:
     def find(
         self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor, whole: bool = True
     ) -> Iterator[Page]:
-        """See `base.Store.find`. All values are looked for in one pass over the files.
+        """See `base.Store.find`. All values are looked for in one pass over the files."""
+        return self.find_since(collection, way, values, after, whole, date.min)
+
+    def find_since(
+        self, collection: Collection, way: Way, values: Sequence[Any], after: Cursor, whole: bool, since: date
+    ) -> Iterator[Page]:
+        """See `base.DatedStore.find_since`. Files of partitions that were over before are listed, not opened.
 
         Not `whole`: in every version of each file, and with the key of its object. A cursor is the last key
         that is through, the one that is being read, and how many of its records were handed over: others'
@@ -58,7 +64,7 @@ class LakeStore:
             found_any = True
             passed = taken if key == current else 0
             page, count = list[Record](), 0
-            for of in versions:
+            for of in () if partitions.is_before(collection, key, since) else versions:
                 for values_of in self._records(collection, of, wanted, whole):
                     count += 1
                     if count > passed:
