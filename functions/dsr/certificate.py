@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from dsr import signing
 from dsr.canonical import digest
 from dsr.case import Case
-from dsr.datamap.plan import Plan
+from dsr.datamap.plan import Collection, Plan
 from dsr.matching import normalise
+from dsr.plan_in_words import locator
 from dsr.windows import Window
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def certificate_of(
     after the longest lag of a copy, and of the supplement. `follows`: the case that had kept by law what this
     one deleted, and the hash of its certificate."""
     collections = [
-        _entry(path, case.plan.get(path), erased.get(path, 0))
+        _entry(path, case.plan.get(path), erased.get(path, 0), plan.collections.get(path))
         for path in sorted(case.plan.keys() | erased.keys())
     ]
     again, supplement = (at.isoformat() if at else "" for at in dates)
@@ -100,9 +101,12 @@ def certificate_of(
     }
 
 
-def _entry(path: str, planned: dict[str, Any] | None, erased: int) -> dict[str, Any]:
+def _entry(
+    path: str, planned: dict[str, Any] | None, erased: int, collection: Collection | None
+) -> dict[str, Any]:
     """One collection. What is kept is counted as it was found: its own fields are untouched, while a
-    reference in it to a record that went may be empty now, as the database's foreign key says."""
+    reference in it to a record that went may be empty now, as the database's foreign key says. Of what
+    somebody else holds the number is of the locators that they were told: their records were never seen."""
     planned = planned or {"title": path, "treatment": "delete", "records": 0}
     store, _, name = path.partition(".")
     entry: dict[str, Any] = {
@@ -121,6 +125,9 @@ def _entry(path: str, planned: dict[str, Any] | None, erased: int) -> dict[str, 
         entry |= {"fields": list(planned.get("fields", ()))}
         if hashed := planned.get("pseudonymised"):
             entry |= {"pseudonymised": list(hashed)}
+    if collection and planned.get("told"):
+        fields = sorted({way.field for way in collection.ways})
+        entry["told"] = {"name": planned["told"], "of": locator(collection), "fields": fields}
     return entry
 
 

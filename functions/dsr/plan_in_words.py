@@ -148,6 +148,20 @@ def _detail(name: str, collection: Collection | None) -> str:
     return name.replace("_", " ").replace(".", " ")
 
 
+def locator(collection: Collection) -> str:
+    """What finds the records of a collection, as one says it of one: `email address`, `number`; `value` where
+    it is of several kinds, or of another."""
+    kinds = {_locator(way.field, collection) for way in collection.ways}
+    return kinds.pop() if len(kinds) == 1 else "value"
+
+
+def _locator(name: str, collection: Collection) -> str:
+    category = collection.fields[name].category if name in collection.fields else ""
+    if category.startswith("user.contact."):
+        return _detail(name, collection)
+    return "number" if category.startswith("user.unique_id") else "value"
+
+
 def period(duration: str) -> str:
     """An ISO 8601 duration as people say it (`PT24H`: `24 hours`); empty for none."""
     return " and ".join(counted(number, unit) for number, unit in parts(duration)) if duration else ""
@@ -159,8 +173,9 @@ def hours(number: int) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 day`, `2,000 days`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    """`1 day`, `2,000 days`, `2 addresses`."""
+    many = "es" if thing.endswith("s") else "s"
+    return f"{number:,} {thing}{'' if number == 1 else many}"
 
 
 def day(moment: date) -> str:

@@ -133,7 +133,7 @@ def _print_plan(case: Case, holds: Holdbook) -> None:
         if entry["treatment"] == "keep":
             said += [f"until {entry['until'] or 'no date'}", f"{entry['reason']} ({entry['law']})"]
         said += [PLAN_WAITS[entry["waits"]]] if "waits" in entry else []
-        said += [f"{entry['told']} is told"] if "told" in entry else []
+        said += [f"{entry['told']} is told of so many locators"] if "told" in entry else []
         print(f"  {path:30} {entry['records']:>9,}  {'; '.join(said)}")
     for hold in that_stop(holds.all(), case, case.plan):
         print(f"  held: {hold.scope} {hold.target if hold.scope == Scope.COLLECTION else ''} {hold.reason}")

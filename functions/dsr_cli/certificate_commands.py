@@ -7,6 +7,7 @@ from typing import Any
 
 from dsr.certificate import NAME, is_mine, verify
 from dsr.errors import DsrError
+from dsr.plan_in_words import counted
 
 
 def add_to(commands: Any) -> None:
@@ -38,10 +39,13 @@ def _verify(options: argparse.Namespace) -> None:
         return
     print(f"  {said['outcome']}, verified {said['verified_at']}")
     for entry in said["collections"]:
+        path = f"{entry['store']}.{entry['collection']}"
+        if told := entry.get("told"):
+            number, fields = counted(entry["found"], told["of"]), ", ".join(told["fields"])
+            print(f"  {path}: {told['name']} was told of {number} to find it by ({fields})")
+            continue
         kept = f", {entry['kept']} kept until {entry['until']} ({entry['law']})" if "kept" in entry else ""
-        print(
-            f"  {entry['store']}.{entry['collection']}: {entry['treatment']}, {entry['erased']} erased{kept}"
-        )
+        print(f"  {path}: {entry['treatment']}, {entry['erased']} erased{kept}")
     for copy in said.get("copies", ()):
         print(f"  {copy['kind']} {copy['name']}: holds it until {copy['holds_until'] or 'no declared end'}")
     for told in said.get("recipients", ()):

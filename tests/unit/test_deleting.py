@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import jsonschema
 import pytest
 
 from dsr import aws, casekey
@@ -18,17 +20,20 @@ from dsr.canonical import digest
 from dsr.case import Proof, Requester, State, next_step
 from dsr.casebook import Visit, now
 from dsr.certificate import certificate_of, verify
+from dsr.datamap.plan import Collection, Field, Plan, Store, Way
 from dsr.holdbook import Holdbook
 from dsr.holds import Hold, Scope, new_hold_id
 from dsr.identity import Level
 from dsr.notices import mails
-from dsr.plan_in_words import Copy, hours, in_words, period
+from dsr.plan_in_words import Copy, counted, hours, in_words, locator, period
+from dsr.planning import plan_of
 from dsr.requests import Requests
 from dsr.signing import SignatureError
 from dsr.signing_key import sign
 from dsr.subjects import Subjects
 from dsr.web import forms
 from dsr.windows import Window
+from dsr_cli.main import main
 from tests.unit import world
 from tests.unit.front import Browser, Front, a_plan, code_in, front_door_open
 
@@ -44,6 +49,7 @@ PLAN: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 ELEVEN_MINUTES = 660
+SCHEMA = Path("docs/certificate.schema.json")
 
 
 @pytest.fixture
@@ -459,6 +465,63 @@ def test_it_can_be_printed_and_its_person_gets_the_word_and_the_supplement(
     # While it is looked for once more, the page stays what it was.
     front.put(case_id, state=State.CONFIRMING)
     assert "Your certificate" in browser.get(f"/requests/{case_id}").text
+
+
+def with_a_recipient() -> Plan:
+    """The small map, with newsletters that somebody else sends."""
+    plan = a_plan()
+    who = {"name": "Letterbird", "role": "processor", "answer_within": "P7D"}
+    mailing = Store("mailing", "webhook", "", {}, recipient=who)
+    fields = {name: Field("user.unique_id", "account") for name in ("id", "subscriber")}
+    ways = (Way("subscriber", parent="members.members.id"),)
+    letters = Collection("mailing", "letters", "Newsletters sent to you", ("id",), ways, fields)
+    return replace(
+        plan,
+        stores={**plan.stores, "mailing": mailing},
+        collections={**plan.collections, letters.path: letters},
+    )
+
+
+def test_what_somebody_else_was_told_is_not_called_found(
+    front: Front, signing: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    browser, plan = front.browser(), with_a_recipient()
+    case_id = planned(front, browser, state=State.ERASED)
+    planned_ = plan_of(plan, {"members.members": 1, "mailing.letters": 2}, lambda _: iter(()))
+    front.put(case_id, plan=planned_)
+    said = certificate_of(front.book.get(case_id), plan, {"members.members": 1, "mailing.letters": 7}, now())
+    key = f"certificates/{case_id}/certificate.json"
+    signed = sign("certificate", said, os.environ["SIGNING_KEYS"])
+    jsonschema.validate(json.loads(signed), json.loads(SCHEMA.read_text("utf-8")))
+    aws.client("s3").put_object(Bucket="dsr-bundles", Key=key, Body=signed)
+    front.put(case_id, certificate=key)
+    printed = browser.get(f"/requests/{case_id}/certificate/print").text
+    assert "Newsletters sent to you Letterbird was told of 2 numbers to find it by (subscriber)" in printed
+    assert "Your account 1 record found, 1 record deleted" in printed
+    assert "2 records found" not in printed
+    (tmp_path / "key.pem").write_text(browser.get("/.well-known/dsr/certificate-key.pem").body)
+    (tmp_path / "certificate.json").write_bytes(signed)
+    files = [str(tmp_path / "certificate.json"), "--key", str(tmp_path / "key.pem")]
+    assert main(["certificate", "verify", *files]) == 0
+    assert "mailing.letters: Letterbird was told of 2 numbers to find it by (subscriber)" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("categories", "number", "said"),
+    [
+        (["user.unique_id"], 1, "1 number"),
+        (["user.contact.email"], 2, "2 email addresses"),
+        (["user.contact.phone_number"], 2, "2 phone numbers"),
+        (["user.contact.email", "user.unique_id"], 3, "3 values"),
+        (["user.content.public"], 1, "1 value"),
+    ],
+)
+def test_locators_are_said_in_plain_words(categories: list[str], number: int, said: str) -> None:
+    fields = {f"f{n}": Field(category, "account") for n, category in enumerate(categories)}
+    ways = tuple(Way(name, parent="a.b.c") for name in fields)
+    assert counted(number, locator(Collection("a", "b", "B", ("f0",), ways, fields))) == said
 
 
 def test_the_key_is_asked_for_once_per_worker(front: Front) -> None:
