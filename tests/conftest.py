@@ -11,6 +11,7 @@ import boto3
 import moto
 import pytest
 from hypothesis import HealthCheck, settings
+from moto.kms.utils import AbstractPrivateKey, generate_private_key
 
 from dsr import aws
 from tests import servers
@@ -34,13 +35,23 @@ def _session() -> boto3.Session:
     return boto3.Session()
 
 
+@cache
+def _unused_key() -> AbstractPrivateKey:
+    return generate_private_key("RSA_2048")
+
+
+def _private_key(spec: str) -> AbstractPrivateKey:
+    """As moto's own, which makes an RSA key, slowly, for keys that have no private half too."""
+    return _unused_key() if spec.startswith(("SYMMETRIC", "HMAC")) else generate_private_key(spec)
+
+
 @contextmanager
 def aws_in_process() -> Iterator[None]:
     """AWS simulated in this process, with nothing left of an earlier test's clients."""
     credentials = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
     with mock.patch.dict(os.environ, credentials | {"AWS_DEFAULT_REGION": REGION}):
         os.environ.pop("AWS_ENDPOINT_URL", None)
-        with moto.mock_aws():
+        with moto.mock_aws(), mock.patch("moto.kms.models.generate_private_key", _private_key):
             aws.client.cache_clear()
             aws._assumed.clear()
             # The descriptions of AWS's services are read once, and not for each test's clients anew.

@@ -14,7 +14,6 @@ from unittest import mock
 from urllib.parse import urlencode, urlsplit
 
 import boto3
-from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from dsr import aws, casekey, front_door, parameters, signing_key
@@ -22,8 +21,8 @@ from dsr import requests as requests_module
 from dsr.casebook import Casebook
 from dsr.datamap import plan as plan_module
 from dsr.datamap.plan import Collection, Field, Plan, Store, VisitPlan
+from tests.conftest import REGION, aws_in_process
 
-REGION = "us-east-1"
 HOST = "abc123.execute-api.us-east-1.amazonaws.com"
 PUBLIC_URL = f"https://{HOST}/prod"
 SIGN_IN = {
@@ -309,9 +308,7 @@ def link_in(mail: dict[str, str]) -> str:
 def front_door_open(**environment: str) -> Iterator[Front]:
     """The functions with everything they need; `environment` overrides their settings."""
     lambda_, states = FakeLambda(), FakeStates()
-    with mock_aws(), mock.patch.dict(os.environ, {
-        "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": REGION,
-    }):  # fmt: skip
+    with aws_in_process():
         _forget()
         told = _create() | environment
         real = aws.client
