@@ -17,7 +17,8 @@ from infra.craftzone.load import Snapshot
 from infra.local import checks, demo, erasure_checks, site
 from infra.local.browser import Page
 from tests.workflow.stage import Stage
-from tests.workflow.story import Story
+from tests.workflow.story import Story, path_of
+from tests.workflow.test_desk import signed_in
 
 pytestmark = [pytest.mark.cloud]
 
@@ -207,14 +208,47 @@ def test_who_does_not_want_to_wait_for_the_copy_does_not(stage: Stage) -> None:
     assert faults(stage, "shared_thread_b", before) == []
 
 
-def test_a_cancelled_deletion_deletes_nothing(stage: Stage) -> None:
+RESTRICTED = "restricted"  # a map that marks the pages somebody opened while their deletion cools off
+
+
+def test_neither_a_dry_run_nor_a_cancelled_deletion_deletes_anything(stage: Stage) -> None:
     before = snapshot(stage)
     story = Deletion(stage, "quoted").ask()
     story.prove()
-    story.reaches(State.AWAITING_CONFIRMATION)
-    page = story.look()
-    story.page = story.browser.submit(page, page.form(action="/withdraw"))
+    case = story.reaches(State.AWAITING_CONFIRMATION)
+    agent, page = signed_in(stage, "agents", f"/desk/cases/{story.case_id}")
+    page = agent.submit(page, page.form(action="/dry-run"))
+    assert "The dry run has begun" in page.text
+    dry_id = path_of(page).rpartition("/")[2]
+    stage.cases.append(dry_id)
+    dry = stage.reaches(dry_id, State.CLOSED)
+    assert (dry.dry_run, dry.outcome, dry.plan) == (True, "planned", case.plan)
+    stage.settled(dry_id)
+    assert stage.versions(stage.outputs["StagingBucket"], f"cases/{dry_id}/") == []
+    page = agent.get(f"{stage.url}/desk/cases/{dry_id}")
+    assert "A dry run: nothing is frozen, told or deleted by it" in page.text
+    assert all(entry["title"] in page.text for entry in case.plan.values())
+    assert snapshot(stage) == before
+
+    # While it cools off its person's records are marked; cancelled, they are as they were.
+    opened = _pages(stage, story.person.key)
+    [*_, one] = opened.values()
+    restrict = {"set": {"page": "stored only"}, "lift": {"page": one}}
+    _by_map(stage, story.case_id, RESTRICTED, restrict=restrict)
+    with stage.environment("public-web", COOLING_HOURS="1"):
+        story.confirm_plan()
+        story.reaches(State.COOLING_OFF)
+        marked = dict.fromkeys(opened, "stored only")
+        stage.until("the records to be marked", lambda: _pages(stage, story.person.key) == marked)
+        page = story.look()
+        story.page = story.browser.submit(page, page.form(action="/withdraw"))
     story.reaches(State.WITHDRAWN)
+    lifted = dict.fromkeys(opened, one)
+    stage.until("the marks to be lifted", lambda: _pages(stage, story.person.key) == lifted)
+    stage.settled(story.case_id)
+    with stage.database("site") as database:
+        for visit, page_was in opened.items():
+            database.execute("UPDATE visits SET page = %s WHERE visit_id = %s", (page_was, visit))
     assert snapshot(stage) == before
 
 
@@ -240,7 +274,8 @@ def test_what_a_copy_brings_back_is_read_again_and_what_a_backup_brings_back_is_
     story = Deletion(stage, who).ask()
     story.prove()
     story.reaches(State.AWAITING_CONFIRMATION)
-    _lagging(stage, story.case_id)
+    export = {"kind": "export", "name": "nightly export", "lag": "P1D"}
+    _by_map(stage, story.case_id, LAGGED, copies=(export,))
     story.confirm_plan()
     assert story.certificate()["verification"]["again_at"]
     case, staging = story.case(), stage.outputs["StagingBucket"]
@@ -283,16 +318,23 @@ def test_what_a_copy_brings_back_is_read_again_and_what_a_backup_brings_back_is_
     assert faults(stage, who, before) == []
 
 
-def _lagging(stage: Stage, case_id: str) -> None:
-    """From here on the case goes by a map that names a copy which lags."""
+def _by_map(stage: Stage, case_id: str, version: str, **changes: Any) -> None:
+    """From here on the case goes by a map that says something else of the pages that somebody opened."""
     collections = dict(stage.plan.collections)
-    export = {"kind": "export", "name": "nightly export", "lag": "P1D"}
-    collections["site.visits"] = replace(collections["site.visits"], copies=(export,))
-    plan = replace(stage.plan, collections=collections, version=LAGGED)
+    collections["site.visits"] = replace(collections["site.visits"], **changes)
+    plan = replace(stage.plan, collections=collections, version=version)
     stage.client("s3").put_object(
-        Bucket=stage.outputs["StagingBucket"], Key=f"plans/{LAGGED}.json", Body=to_json(plan).encode()
+        Bucket=stage.outputs["StagingBucket"], Key=f"plans/{version}.json", Body=to_json(plan).encode()
     )
-    stage.alter(case_id, map_version=LAGGED)
+    stage.alter(case_id, map_version=version)
+
+
+def _pages(stage: Stage, member: str) -> dict[int, str]:
+    """The pages that somebody opened, by visit."""
+    with stage.database("site") as database:
+        return dict(
+            database.execute("SELECT visit_id, page FROM visits WHERE member_id = %s", [member]).fetchall()
+        )
 
 
 def _bring_back(stage: Stage, member: str) -> None:

@@ -10,9 +10,10 @@ from hashlib import sha256
 import pytest
 
 from dsr.case import State
+from dsr.casebook import now
 from dsr.certificate import verify
 from infra.craftzone import load
-from infra.craftzone.holdings import PARCELS, SUBSCRIPTIONS
+from infra.craftzone.holdings import PARCELS, REWARDS, SUBSCRIPTIONS
 from infra.local import demo, desk
 from infra.local.browser import Browser, Page
 from infra.local.checks import record_faults
@@ -105,6 +106,11 @@ def test_a_deletion_tells_recipients_and_asks_what_is_left(stage: Stage) -> None
     stores = stage.running.stores
     story = Story(stage, WHO).ask(right="deletion").prove()
     theirs = story.truth()
+    old, young = (record["reward_id"] for record in theirs[REWARDS])
+    with stage.database("events") as database:  # so the law that keeps its papers has ended
+        database.execute(
+            "UPDATE rewards SET sent_at = sent_at - interval '8 years' WHERE reward_id = %s", [old]
+        )
     others = len(load.held_by_others(stores, SUBSCRIPTIONS)) - len(theirs[SUBSCRIPTIONS])
     stage.reaches(story.case_id, State.AWAITING_CONFIRMATION)
     page = story.look()
@@ -131,3 +137,18 @@ def test_a_deletion_tells_recipients_and_asks_what_is_left(stage: Stage) -> None
     }  # fmt: skip
     erased = {c["store"]: c["erased"] for c in said["collections"]}
     assert (erased["mailing"], erased["courier"]) == (len(theirs[SUBSCRIPTIONS]), len(theirs[PARCELS]))
+    told_of = {c["store"]: (c["found"], c["told"]["of"]) for c in said["collections"] if "told" in c}
+    assert told_of == {"mailing": (1, "number"), "courier": (len(theirs[PARCELS]), "number")}
+
+    # What the law kept until a day that is over goes by itself, once the clock sees it.
+    kept = [stage.book.get(case_id) for case_id in case.followed_by]
+    due = [k for k in kept if k.expires_at and k.expires_at <= now()]
+    assert due
+    assert len(due) < len(kept)
+    assert stage.keep_clocks()["kept_ended"] >= len(due)
+    for waiting in due:
+        stage.cases.append(waiting.case_id)
+        assert stage.reaches(waiting.case_id, State.ERASED).follows == case.case_id
+    with stage.database("events") as database:
+        left = database.execute("SELECT reward_id FROM rewards WHERE reward_id = ANY(%s)", [[old, young]])
+        assert left.fetchall() == [(young,)]
