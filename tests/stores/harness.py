@@ -44,6 +44,10 @@ class Harness:
         """Put `count` records of `owner`; returns what `name` gives for each."""
         raise NotImplementedError
 
+    def beside(self) -> list[str]:
+        """The names of the records of somebody else that `add` put besides."""
+        return []
+
     def name(self, record: Record) -> str:
         """What tells records apart."""
         return str(record.values[self.named])
@@ -181,6 +185,11 @@ class LakeHarness(Harness):
         self._client = boto3.client("s3", region_name=REGION)
         self._client.create_bucket(Bucket="lake")
         self._files = 0
+        self._beside: list[str] = []
+
+    def beside(self) -> list[str]:
+        """See `Harness`."""
+        return self._beside
 
     def add(self, owner: str, count: int) -> list[str]:
         """A file for each ten of them, with as many of somebody else's."""
@@ -191,6 +200,7 @@ class LakeHarness(Harness):
                 for n in names[start : start + 10]
                 for name, who in ((n, owner), (f"other {self._files} {n}", "m-2"))
             ]
+            self._beside += [str(row["id"]) for row in rows[1::2]]
             self.put(f"t/log/dt=2026-05-{start % 28 + 1:02d}/part-{self._files:04d}", rows)
             self._files += 1
         return names

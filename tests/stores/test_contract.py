@@ -62,6 +62,7 @@ def test_a_listing_is_of_every_record_once_and_goes_on_from_any_page(store: Harn
     if not isinstance(store.store, ListingStore):
         pytest.skip("a store of this kind is not gone through")
     held = sorted([*store.add(ME, 3), *store.add(NEIGHBOUR, 4)])
+    held = sorted([*held, *store.beside()])
     fields = store.collection.key
     with mock.patch.object(sql_store, "_LISTED", 2), mock.patch.object(cognito, "_MOST", 2):
         listed = list(store.store.listing(store.collection, fields, None))

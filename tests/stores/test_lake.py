@@ -622,6 +622,9 @@ def test_a_file_that_cannot_be_read_is_named_and_nothing_passes_for_whole(cloud:
     assert fault.code == code
     assert said in fault.about
     assert fault.about.startswith(f"shop.log: {KEY} ")
+    with pytest.raises(StoreFault) as listed:
+        list(lake.store.listing(lake.collection, ("owner", "id"), None))
+    assert (listed.value.code, listed.value.about) == (fault.code, fault.about)
 
 
 def test_lines_may_lack_the_field_where_the_map_says_so(cloud: None) -> None:

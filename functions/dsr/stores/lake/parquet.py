@@ -93,6 +93,15 @@ class ParquetFile:
                 yield from rows(next(self._batches(group, None, max(1, count))))
                 return
 
+    def every(self, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """All records, with the columns of these fields. Raises Malformed where those cannot be compared."""
+        columns = sorted({name.partition(".")[0] for name in fields})
+        compared = Wanted(dict.fromkeys(fields, frozenset()))
+        for group in range(self._metadata.num_row_groups):
+            for batch in self._batches(group, columns):
+                mask_of(batch, compared)
+                yield from rows(batch)
+
     # -- finding -----------------------------------------------------------------------------
 
     def found(self, wanted: Wanted, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:

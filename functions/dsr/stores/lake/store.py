@@ -1,7 +1,8 @@
 """A data lake on S3: records in files, found by reading as little as can be, erased by writing files anew."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 from zlib import compressobj
 
@@ -56,19 +57,40 @@ class LakeStore:
         that is through, the one that is being read, and how many of its records were handed over: others'
         records may go from a file meanwhile, but the order of the rest stays.
         """
-        wanted = Wanted.by(collection, way, values)
-        done, current, taken = after or ("", "", 0)
+        wanted, done = Wanted.by(collection, way, values), after[0] if after else ""
         objects = self._versions(collection, done) if not whole else self._current(collection, done)
+
+        def read(of: LakeObject) -> Iterator[dict[str, Any]]:
+            if not partitions.is_before(collection, of.key, since):
+                for found in self._records(collection, of, wanted, whole):
+                    yield found if whole else {**found, OBJECT: of.key}
+
+        return self._pages(collection, objects, after, read)
+
+    def listing(self, collection: Collection, fields: Sequence[str], after: Cursor) -> Iterator[Page]:
+        """See `base.ListingStore.listing`. Of each file only these columns, as its format lets it; the
+        cursor is one of `find`."""
+        objects = self._current(collection, after[0] if after else "")
+        return self._pages(collection, objects, after, partial(self._all, collection, fields))
+
+    def _pages(
+        self,
+        collection: Collection,
+        objects: Iterator[tuple[str, list[LakeObject]]],
+        after: Cursor,
+        read: Callable[[LakeObject], Iterator[dict[str, Any]]],
+    ) -> Iterator[Page]:
+        done, current, taken = after or ("", "", 0)
         found_any = bool(after)
         for key, versions, last in _with_last(objects):
             found_any = True
             passed = taken if key == current else 0
             page, count = list[Record](), 0
-            for of in () if partitions.is_before(collection, key, since) else versions:
-                for values_of in self._records(collection, of, wanted, whole):
+            for of in versions:
+                for values in read(of):
                     count += 1
                     if count > passed:
-                        page.append(Record(values_of if whole else {**values_of, OBJECT: key}))
+                        page.append(Record(values))
                     if len(page) >= _PAGE:
                         yield Page(page, [done, key, count])
                         page = []
@@ -109,6 +131,14 @@ class LakeStore:
             content = texts.unpacked(self._bucket.stream(collection, of))
             for values in texts.found(content, layout, wanted, collection):
                 yield values if columns is None else {c: values[c] for c in columns if c in values}
+
+    def _all(self, collection: Collection, fields: Sequence[str], of: LakeObject) -> Iterator[dict[str, Any]]:
+        with naming(collection, of.key):
+            if collection.options["format"] == "parquet":
+                yield from ParquetFile(self._bucket, collection, of, fields).every(fields)
+                return
+            content = texts.unpacked(self._bucket.stream(collection, of))
+            yield from texts.every(content, texts.layout_of(collection, fields), fields, collection)
 
     # -- erasing -----------------------------------------------------------------------------
 

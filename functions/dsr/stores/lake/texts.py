@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -133,6 +133,19 @@ def found(
                     values = layout.read(record)
                     if values is not None and wanted.fits(values):
                         yield values
+    seen.conclude()
+
+
+def every(
+    content: Iterable[bytes], layout: Layout, fields: Sequence[str], collection: Collection
+) -> Iterator[dict[str, Any]]:
+    """All records of a file. Raises Malformed for one that does not name these fields at all."""
+    seen = _Seen(collection, Wanted(dict.fromkeys(fields, frozenset())))
+    for block in _begun(content, layout):
+        seen.look(block)
+        for record in layout.split(block):
+            if (values := layout.read(record)) is not None:
+                yield values
     seen.conclude()
 
 
