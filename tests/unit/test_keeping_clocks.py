@@ -25,6 +25,7 @@ from dsr.case import (
     next_step,
     notice_of,
 )
+from dsr.due import Dates
 from dsr.errors import Conflict, NotFound
 from dsr.keeping_clocks import Clocks, Settings, keep_clocks
 from dsr.settings import read
@@ -332,7 +333,7 @@ def test_a_look_that_has_no_time_left_is_gone_on_with_by_the_next(here: World) -
     ]
     mine, looked = {case.case_id for case in cases}, list[str]()
     with (
-        mock.patch.object(Clocks, "rests", lambda _, case: case.case_id not in mine),
+        mock.patch.object(Dates, "rests", lambda _, case: case.case_id not in mine),
         mock.patch.object(Clocks, "look_at", lambda _, case_id: looked.append(case_id)),
     ):
         for _ in range(7):  # no time at all: one case a look

@@ -9,7 +9,7 @@ HOLDS = """
 import subprocess
 from tests.servers import ends_with_us
 server = subprocess.Popen(["sleep", "60"])
-with ends_with_us(server.pid, "INT"):
+with ends_with_us(server.pid, "TERM"):
     print(server.pid, flush=True)
     server.wait()
 """
