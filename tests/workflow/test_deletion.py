@@ -326,6 +326,8 @@ def _by_map(stage: Stage, case_id: str, version: str, **changes: Any) -> None:
     stage.client("s3").put_object(
         Bucket=stage.outputs["StagingBucket"], Key=f"plans/{version}.json", Body=to_json(plan).encode()
     )
+    # Before it waits, a step may still write the case as it read it, and so the earlier map's name.
+    stage.until("its workflow to wait", lambda: stage.book.get(case_id).token, case_id=case_id)
     stage.alter(case_id, map_version=version)
 
 
