@@ -11,7 +11,6 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from dsr.case import Case, Right
-from dsr.plan_in_words import day
 
 HELD = "hold"  # why a visit waits; what it tells about is the id of the hold
 
@@ -129,6 +128,8 @@ def that_stop(holds: Iterable[Hold], case: Case, paths: Iterable[str] = ()) -> l
 
 def told(holds: Iterable[Hold], case: Case) -> tuple[str, ...]:
     """What must wait, as the requester may read it: a sentence for each hold that they may know of."""
+    from dsr.plan_in_words import day  # workers do not tell
+
     sentences = []
     for hold in that_stop(holds, case, case.plan):
         if hold.told:

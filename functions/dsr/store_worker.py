@@ -1,13 +1,15 @@
-"""What the worker of every kind of store does with a visit: the kind is data, not a branch."""
+"""What the worker of every kind of store does with a visit: the kind is data, not a branch.
+
+What only few calls need (a sweep, a question to a recipient, a list of what was kept) is imported by those.
+"""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
 
 from dsr import casebook, plans
-from dsr.answers import Answers
-from dsr.asking import Asking, Recipient
 from dsr.case import KEPT_CHANNEL, Case, Right, State
 from dsr.casebook import WAITS, Casebook, Visit, work_name
 from dsr.datamap.plan import Collection, Plan, VisitPlan
@@ -16,13 +18,14 @@ from dsr.errors import Refused
 from dsr.gathering import Gathering, Result
 from dsr.holdbook import Holdbook
 from dsr.holds import targets_of
-from dsr.kept import Listed
 from dsr.settings import read
 from dsr.spared import Person
 from dsr.staging import Staging
 from dsr.stores.base import Store
 from dsr.stores.registry import open_store
-from dsr.sweeping import sweep
+
+if TYPE_CHECKING:
+    from dsr.asking import Asking, Recipient
 
 # Kept free at the end of an invocation to seal and store what was read, and the cursor.
 _RESERVE_SECONDS = 30
@@ -61,6 +64,8 @@ def work(
     settings = read(Settings)
     until = ends_at(settings, context)
     if event.get("verb") == "sweep":
+        from dsr.sweeping import sweep
+
         return sweep(event, settings.cases_table, until, person)
     book = Casebook(settings.cases_table, settings.case_keys_table)
     case = book.get(event["case_id"])
@@ -106,17 +111,12 @@ def _do(
 ) -> Result:
     store, asks = open_store(plan.stores[visit.store]), bool(plan.stores[visit.store].recipient)
     number, now = _round(case, verb), casebook.now()
-    answers = Answers(book, staging, case)
-    recipient = cast(Recipient, store)
-    work = work_name(verb, number)
-
-    def note(asked: Visit) -> None:
-        book.note_visit(case.case_id, asked, work)
-
-    asking = Asking(plan, case, visit, before, staging, recipient, answers, note, now) if asks else None
+    asking = _asking(verb, case, plan, visit, before, book, staging, store, now) if asks else None
     if verb == "gather":
         requester, judge = book.requester(case), None
         if case.channel == KEPT_CHANNEL:
+            from dsr.kept import Listed
+
             listed = Listed.of(book, case, now)
             requester, judge = replace(requester, locators=listed.locators(plan)), listed.judge()
 
@@ -138,6 +138,28 @@ def _do(
     if verb in ("restrict", "lift"):
         return made.restrict(lift=verb == "lift")
     return made.freeze() if verb == "freeze" else made.run()
+
+
+def _asking(
+    verb: str,
+    case: Case,
+    plan: Plan,
+    visit: VisitPlan,
+    before: Visit,
+    book: Casebook,
+    staging: Staging,
+    store: Store,
+    now: datetime,
+) -> "Asking":
+    """Whoever keeps the records, to be asked about all of them at once."""
+    from dsr.answers import Answers
+    from dsr.asking import Asking
+
+    def note(asked: Visit) -> None:
+        book.note_visit(case.case_id, asked, work_name(verb, _round(case, verb)))
+
+    answers = Answers(book, staging, case)
+    return Asking(plan, case, visit, before, staging, cast("Recipient", store), answers, note, now)
 
 
 def check_allowed(case: Case, visit: VisitPlan, verb: str) -> None:
