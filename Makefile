@@ -45,7 +45,7 @@ else
 	@echo '$(PY) -m pytest -q -m cloud, beside the others'
 	@$(PY) -m pytest -q -m cloud >$(CLOUD_SAID) 2>&1 & cloud=$$!; \
 	trap 'kill $$cloud; wait $$cloud; cat $(CLOUD_SAID); exit 130' INT TERM; \
-	(set -x; nice -n 5 $(PY) -m pytest -q -n 2 --dist loadscope -m "not cloud"); others=$$?; \
+	(set -x; nice -n 5 $(PY) -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not cloud"); others=$$?; \
 	wait $$cloud; deployed=$$?; \
 	echo '--- -m cloud'; cat $(CLOUD_SAID); \
 	exit $$((others ? others : deployed))

@@ -94,9 +94,15 @@ def postgres() -> Iterator[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on the local cloud run after all others and, with several workers, on one of them.
 
-    The last of them looks for what the others left behind.
+    The last of them looks for what the others left behind. The kill matrix comes first: it forks, which is
+    quick as long as the process is small, and it takes longest.
     """
     for item in items:
         if "local_cloud" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("local_cloud"))
-    items.sort(key=lambda item: ("local_cloud" in getattr(item, "fixturenames", ()), "last" in item.keywords))
+    items.sort(key=_when)
+
+
+def _when(item: pytest.Item) -> tuple[bool, bool, bool]:
+    cloud = "local_cloud" in getattr(item, "fixturenames", ())
+    return cloud, "last" in item.keywords, item.path.stem != "test_matrix"
