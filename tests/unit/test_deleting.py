@@ -717,11 +717,13 @@ def test_whom_else_we_tell_is_said_and_what_waits_for_a_run(front: Front) -> Non
     case_id = planned(front, browser, plan=plan)
     text = browser.get(f"/requests/{case_id}").text
     assert "Which pages you opened 7 records In an archive: it goes in the next run over its files" in text
-    assert "Whom else we tell the courier Labels, Parcels They hold data about you too. We ask them" in text
+    assert "Whom else we tell They hold data about you too. We ask them to delete it" in text
+    assert "what it was. the courier Labels, Parcels" in text
     assert "Parcels 2 records" not in text, "of them we know no number"
     front.put(case_id, state=State.ERASED)
     text = browser.get(f"/requests/{case_id}").text
-    assert "Whom else we told the courier Labels, Parcels" in text
+    assert "Whom else we told They hold data about you too, and we asked them" in text
+    assert "what they answered. the courier Labels, Parcels" in text
     assert "In an archive" not in text
 
 
