@@ -20,10 +20,10 @@ from dsr.case import Case, State
 from dsr.casebook import Casebook, Visit, work_name
 from dsr.casekey import seal
 from dsr.certificate import NAME, certificate_of, commitment, recipients, supplement_of
+from dsr.contacts import proven_contacts
 from dsr.datamap.plan import Plan
 from dsr.errors import Conflict
 from dsr.finds import staged
-from dsr.gathering import proven_contacts
 from dsr.kept import schedule
 from dsr.matching import normalise
 from dsr.opening import Opening

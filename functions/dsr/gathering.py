@@ -15,13 +15,13 @@ from itertools import chain
 from typing import Any
 
 from dsr import late
-from dsr.case import Case, Proof, Requester, Right
+from dsr.case import Case, Requester, Right
+from dsr.contacts import proven_contacts
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import StoreFault
 from dsr.finds import folder_of, place, read_parts, staged
 from dsr.first_day import first_day
 from dsr.matching import Known, came_after, is_sound, normalise, point
-from dsr.phones import kind_of
 from dsr.records import as_text, each_at, to_line
 from dsr.staging import Staging
 from dsr.stores.base import DatedStore, Lines, Page, Record, Store
@@ -473,10 +473,3 @@ def account_contacts(plan: Plan, staging: Staging, kind: str) -> list[str]:
         for record in staged(staging, plan, account.path)
         for contact in each_at(record["values"], way.field)
     ]
-
-
-def proven_contacts(case: Case, requester: Requester, kind: str = "") -> list[str]:
-    """What the requester has proven, of a kind (email, phone) or all: what was merely typed finds nothing."""
-    settled = zip(requester.contacts, case.contacts, strict=True)
-    proven = (contact for contact, proof in settled if proof is Proof.CONFIRMED)
-    return [contact for contact in proven if kind in ("", kind_of(contact))]

@@ -40,6 +40,11 @@ class Name:
         return f"{self.case_id}_{self.visit}_{self.verb}_{self.round}_{self.number}"
 
     @property
+    def place(self) -> str:
+        """Where the question of the visit lies in staging, whatever its number."""
+        return f"questions/{self.visit}/{self.verb}@{self.round}.json"
+
+    @property
     def work(self) -> str:
         """What its visit is filed under."""
         return work_name("erase" if self.verb == "erase" else "gather", self.round)

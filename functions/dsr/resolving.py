@@ -7,9 +7,9 @@ from typing import Any
 from dsr import casebook, plans
 from dsr.case import Attention, Case, Requester, Right, State
 from dsr.casebook import Casebook, Visit
+from dsr.contacts import proven_contacts
 from dsr.datamap.plan import Plan
 from dsr.finds import staged
-from dsr.gathering import proven_contacts
 from dsr.records import at_path
 from dsr.settings import read
 from dsr.staging import Staging

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from dsr.answers import Answers
-from dsr.asking import place_of
 from dsr.case import Case, State
 from dsr.casebook import Casebook, Visit, work_name
 from dsr.datamap.plan import Plan, Way
@@ -110,7 +109,7 @@ class Tasks:
 
     def _kept(self, visit: Visit) -> dict[str, Any] | None:
         question = Question(visit.question, "", "", {})
-        kept = self.staging.get_json(place_of(question.parts))
+        kept = self.staging.get_json(question.parts.place)
         return kept if kept and kept["name"] == visit.question else None
 
     # -- handing in ----------------------------------------------------------------------------------

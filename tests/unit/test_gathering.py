@@ -18,10 +18,11 @@ from dsr import gathering
 from dsr.case import Case, Proof, Requester, State
 from dsr.casebook import Visit
 from dsr.concluding import conclude
+from dsr.contacts import proven_contacts
 from dsr.datamap.plan import Collection, Plan, VisitPlan, Way
 from dsr.errors import Conflict, Refused, StoreFault
 from dsr.finds import place, staged
-from dsr.gathering import Gathering, Result, proven_contacts
+from dsr.gathering import Gathering, Result
 from dsr.records import from_lines
 from dsr.store_worker import work
 from dsr.stores.base import Original, Page, Record

@@ -21,10 +21,10 @@ from dsr.bundle.signature import MANIFEST, SIGNATURE, sign_manifest
 from dsr.bundle.volumes import Volumes
 from dsr.case import Case, Requester
 from dsr.casebook import Visit
+from dsr.contacts import proven_contacts
 from dsr.datamap.plan import Collection, Plan
 from dsr.errors import StoreFault
 from dsr.finds import parts_of, read_part, read_parts, staged
-from dsr.gathering import proven_contacts
 from dsr.language import Words
 from dsr.missing import missing_of
 from dsr.phones import kind_of

@@ -6,8 +6,8 @@ from datetime import date
 from dsr import casebook
 from dsr.case import Case
 from dsr.casebook import Casebook
+from dsr.contacts import proven_contacts
 from dsr.errors import Conflict, NotFound
-from dsr.gathering import proven_contacts
 from dsr.holdbook import Holdbook
 from dsr.holds import REASONS, Hold, Scope, fault, new_hold_id, scopes_of
 from dsr.subjects import subject_of
