@@ -116,7 +116,7 @@ class Asking:
     def _question(self, verb: str, number: int, locators: Locators) -> tuple[Question, bool]:
         """The question as it stands, and whether it has never been asked with these locators."""
         first = Name(self._case.case_id, self._visit.visit, verb, number, 1)
-        kept = self._staging.get_json(first.place)
+        kept = self._staging.get_json(first.staged_at)
         by = later(self._now, self._store.recipient["answer_within"])
         at, until = self._now.isoformat(), by.isoformat()
         if kept and kept["locators"] == locators and not kept["used"]:
@@ -127,7 +127,7 @@ class Asking:
             ), False
         name = replace(first, number=Question(**kept).parts.number + 1) if kept else first
         question = Question(str(name), at, until, locators)
-        self._staging.put_json(name.place, question.as_json())
+        self._staging.put_json(name.staged_at, question.as_json())
         return question, True
 
     def _ask(self, question: Question) -> Whole | None:
@@ -182,7 +182,7 @@ class Asking:
 
     def _use_up(self, question: Question) -> None:
         """What was answered is no use: whoever asks next asks anew, under another name."""
-        self._staging.put_json(question.parts.place, replace(question, used=True).as_json())
+        self._staging.put_json(question.parts.staged_at, replace(question, used=True).as_json())
 
     def _erased(self, question: Question, whole: Whole) -> Result:
         said = self._answers.read(whole.parts[0]) if whole.parts else Said()

@@ -40,7 +40,7 @@ class Name:
         return f"{self.case_id}_{self.visit}_{self.verb}_{self.round}_{self.number}"
 
     @property
-    def place(self) -> str:
+    def staged_at(self) -> str:
         """Where the question of the visit lies in staging, whatever its number."""
         return f"questions/{self.visit}/{self.verb}@{self.round}.json"
 

@@ -109,7 +109,7 @@ class Tasks:
 
     def _kept(self, visit: Visit) -> dict[str, Any] | None:
         question = Question(visit.question, "", "", {})
-        kept = self.staging.get_json(question.parts.place)
+        kept = self.staging.get_json(question.parts.staged_at)
         return kept if kept and kept["name"] == visit.question else None
 
     # -- handing in ----------------------------------------------------------------------------------
