@@ -1,4 +1,5 @@
-"""Opening a case that nobody filled in a form for: at the site's word, at a clock's, at the desk."""
+"""Opening a case: what every new one has, and one that nobody filled in a form for (at the site's word, at a
+clock's, at the desk)."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -33,23 +34,27 @@ class Opening:
     def made(self, seed: str, requester: Requester, channel: str, **fields: Any) -> Case:
         """The case, stored nowhere yet; its key is."""
         case_id = new_case_id(hashlib.sha256(seed.encode()).digest()[:10])
-        recipient = casekey.create(case_id, self.book.keys, self.case_key)
-        regimes = clock.regimes_for(requester.country)
-        at = now()
-        case = Case(
-            case_id=case_id,
-            right=Right.DELETION,
-            state=State.RESOLVING,
-            version=1,
-            received_at=at,
-            due_at=clock.deadline(at, regimes),
-            updated_at=at,
-            regimes=regimes,
-            map_version=self.map_version,
-            recipient=recipient,
-            sealed=seal_requester(recipient, requester),
-            contacts=(Proof.CONFIRMED,) * len(requester.contacts),
-            approved=True,
-            channel=channel,
-        )
+        case = new_case(
+            self.book, self.case_key, case_id, requester,
+            right=Right.DELETION, state=State.RESOLVING, map_version=self.map_version,
+            contacts=(Proof.CONFIRMED,) * len(requester.contacts), approved=True, channel=channel,
+        )  # fmt: skip
         return replace(case, **fields)
+
+
+def new_case(book: Casebook, case_key: str, case_id: str, requester: Requester, **fields: Any) -> Case:
+    """A case that begins now, stored nowhere yet; its key is. `fields`: of the case, that differ for each."""
+    recipient = casekey.create(case_id, book.keys, case_key)
+    regimes = clock.regimes_for(requester.country)
+    at = now()
+    return Case(
+        case_id=case_id,
+        version=1,
+        received_at=at,
+        due_at=clock.deadline(at, regimes),
+        updated_at=at,
+        regimes=regimes,
+        recipient=recipient,
+        sealed=seal_requester(recipient, requester),
+        **fields,
+    )

@@ -15,15 +15,16 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from dsr import casekey, clock, workflow
+from dsr import casekey, workflow
 from dsr.aws import client
 from dsr.canonical import digest
 from dsr.case import MOVES, Case, Proof, Requester, Right, State, new_case_id
-from dsr.casebook import Casebook, now, seal_requester
+from dsr.casebook import Casebook, now
 from dsr.errors import Conflict, NotFound, Refused
 from dsr.front_door import FrontDoor
 from dsr.identity import Grant, Level
 from dsr.language import FALLBACK
+from dsr.opening import new_case
 from dsr.phones import kind_of
 from dsr.subjects import Subjects
 
@@ -120,27 +121,12 @@ class Requests:
         return case_id
 
     def _new_case(self, case_id: str, said: Submission, map_version: str, language: str) -> Case:
-        recipient = casekey.create(case_id, self.book.keys, self.case_key)
-        received = now()
-        regimes = clock.regimes_for(said.country)
-        return Case(
-            case_id=case_id,
-            right=said.right,
-            state=State.RECEIVED,
-            version=1,
-            received_at=received,
-            due_at=clock.deadline(received, regimes),
-            updated_at=received,
-            regimes=regimes,
-            map_version=map_version,
-            recipient=recipient,
-            sealed=seal_requester(
-                recipient, Requester(said.contacts, said.claims, "", said.country, said.for_whom)
-            ),
-            contacts=(Proof.PENDING,) * len(said.contacts),
-            risk=RISKS[said.for_whom],
-            language=language,
-        )
+        requester = Requester(said.contacts, said.claims, "", said.country, said.for_whom)
+        return new_case(
+            self.book, self.case_key, case_id, requester,
+            right=said.right, state=State.RECEIVED, map_version=map_version,
+            contacts=(Proof.PENDING,) * len(said.contacts), risk=RISKS[said.for_whom], language=language,
+        )  # fmt: skip
 
     def ask_for_code(self, case_id: str, contact: int) -> None:
         """Have a code sent to a contact. Whether there is such a case is found out elsewhere, later."""
